@@ -1,0 +1,25 @@
+"""robnas searches, trains, attacks, explains and hardens neural architectures.
+
+Names load on first use, so that `import robnas` needs no torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from robnas._version import __version__
+
+if TYPE_CHECKING:
+    from robnas.models.load import load
+
+__all__ = ["__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":
+        from robnas.models.load import load
+
+        return load
+    if name in ("attacks", "data", "models", "probes", "search", "space", "tasks"):
+        from importlib import import_module
+
+        return import_module(f"robnas.{name}")
+    raise AttributeError(f"module 'robnas' has no attribute {name!r}")
