@@ -1,0 +1,80 @@
+"""From what a user calls a network to a module: a name, a file or the run folder of a search.
+
+Two steps, because a checkpoint must not depend on files that may change: `describe` resolves the name to a plain description that is
+stored in the checkpoint, `build` makes the module of a description.
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from robnas import plugins
+from robnas.errors import UserError, unknown
+from robnas.models.cells import cells
+from robnas.space import published
+from robnas.space.genotype import Genotype
+
+GROUP = "robnas.models"
+"""Entry points: a name → a constructor `f(num_classes, image_shape, size, **options) -> nn.Module`."""
+
+
+def describe(network: str) -> dict[str, Any]:
+    """A published cell's name, a genotype file, pasted `Genotype(…)` text, the run folder of a search, or a model plug-in's name.
+
+    Returns plain values: {"name", "family": "nas" | "manual" | "custom"} and {"genotype"} or {"plugin"}.
+
+    Raises:
+        UserError: nothing is called so; names the nearest right name.
+    """
+    models = plugins.names(GROUP)
+    if network in models:
+        return {"name": network, "family": getattr(plugins.load(GROUP, network), "family", "custom"), "plugin": network}
+    if network not in published.names() and not _names_a_genotype(network):
+        raise unknown("network", network, [*published.names(), *models])
+    genotype = published.find(network)
+    name = network if network in published.names() else _title(network)
+    return {"name": name, "family": "nas", "genotype": genotype.to_dict()}
+
+
+def build(
+    description: dict[str, Any], *, num_classes: int, image_shape: tuple[int, int, int], size: str = "paper", options: dict[str, Any] | None = None
+) -> nn.Module:
+    """The module of `describe(…)`: images of `image_shape` = (C, H, W) → logits [B, num_classes].
+
+    Raises:
+        UserError: an option that its constructor does not have, or a size that it does not know.
+    """
+    constructor: Callable[..., nn.Module]
+    options = dict(options or {})
+    if "genotype" in description:
+        constructor = cells
+        options["genotype"] = Genotype.from_dict(description["genotype"])
+    else:
+        constructor = plugins.load(GROUP, description["plugin"])
+    allowed = [p.name for p in inspect.signature(constructor).parameters.values() if p.name not in ("num_classes", "image_shape", "size")]
+    for name in options:
+        if name not in allowed:
+            raise unknown(f"option of network {description['name']}", name, [a for a in allowed if a != "genotype"])
+    return constructor(num_classes=num_classes, image_shape=image_shape, size=size, **options)
+
+
+def _names_a_genotype(network: str) -> bool:
+    return Path(network).exists() or network.lstrip().startswith("Genotype") or "/" in network or network.endswith((".yaml", ".yml", ".txt"))
+
+
+def _title(network: str) -> str:
+    """A short name for rows and tables: the experiment that searched the cell, the file's stem, or "pasted"."""
+    path = Path(network)
+    if not path.exists():
+        return "pasted"
+    if path.is_dir():
+        path = path.resolve()
+        return f"{path.parent.name}-{path.name[:6]}"
+    if path.name == "genotype.yaml":
+        return _title(str(path.parent))
+    if not path.stem:
+        raise UserError(f"network: {network!r} has no name")
+    return path.stem
