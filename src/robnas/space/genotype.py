@@ -1,0 +1,187 @@
+"""What an architecture is (§2.1): two cells, each a small directed acyclic graph of operations. Torch-free and immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, cast
+
+import yaml
+
+from robnas.errors import UserError, require, unknown
+from robnas.space.search_space import CELL_KINDS, OPERATIONS
+
+
+class Edge(NamedTuple):
+    """`operation` applied to what comes from `source`: 0 and 1 are the cell's inputs (the cell before the last, the last), i ≥ 2 is node i."""
+
+    operation: str
+    source: int
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A cell: every node sums its edges, the output concatenates some nodes.
+
+    Args:
+        nodes: edges into nodes 2, 3, …: a multiset each, so one source may feed a node twice. Their order is kept, as it numbers the
+            modules of the network, but two cells that differ in it alone are equal.
+        concat: the nodes that make up the output, in this order.
+
+    Raises UserError, in one line, where this is no cell.
+    """
+
+    nodes: tuple[tuple[Edge, ...], ...]
+    concat: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        require(len(self.nodes) > 0, "a cell has no nodes")
+        for node, edges in self.numbered():
+            require(len(edges) > 0, f"node {node} has no edges: every node needs at least one")
+            for edge in edges:
+                _check(edge, node)
+        require(len(self.concat) > 0, "concat is empty: a cell needs at least one output node")
+        for node in self.concat:
+            within = type(node) is int and 2 <= node < 2 + len(self.nodes)
+            require(within, f"concat: {node!r} is not a node of this cell; allowed: 2 to {1 + len(self.nodes)}")
+        require(len(set(self.concat)) == len(self.concat), f"concat: {list(self.concat)} names a node twice")
+
+    def numbered(self) -> Iterator[tuple[int, tuple[Edge, ...]]]:
+        """(2, edges into node 2), (3, edges into node 3), …"""
+        return enumerate(self.nodes, start=2)
+
+    @cached_property
+    def depth(self) -> int:
+        """Edges on the longest path from the cell's inputs to its output, the last one (node → output) included: Table 3."""
+        longest = [0, 0]
+        for edges in self.nodes:
+            longest.append(max((1 + longest[e.source] for e in edges if e.operation != "zero"), default=0))
+        return 1 + max(longest[node] for node in self.concat)
+
+    @cached_property
+    def width(self) -> int:
+        """Nodes all of whose sources are inputs of the cell: Table 3."""
+        return sum(all(e.source < 2 for e in edges) for edges in self.nodes)
+
+    @cached_property
+    def skips(self) -> int:
+        """Skip connects: Table 3."""
+        return sum(e.operation == "skip_connect" for edges in self.nodes for e in edges)
+
+    @cached_property
+    def used(self) -> tuple[int, ...]:
+        """Nodes from which a path leads to the output. The others cost nothing: a network leaves them out."""
+        used = set(self.concat)
+        for node, edges in reversed(list(self.numbered())):
+            if node in used:
+                used.update(e.source for e in edges)
+        return tuple(node for node, _ in self.numbered() if node in used)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cell) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @cached_property
+    def _key(self) -> tuple[Any, ...]:
+        return tuple(tuple(sorted(edges)) for edges in self.nodes), self.concat
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists: {"nodes": [[["sep_conv_3x3", 0], …], …], "concat": [2, …]}."""
+        return {"nodes": [[[e.operation, e.source] for e in edges] for edges in self.nodes], "concat": list(self.concat)}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Cell:
+        """The reverse of `to_dict`, from whatever a file held. Raises UserError."""
+        require(isinstance(data, Mapping), f"expected nodes and concat, got {data!r:.60}")
+        for key in data:
+            if key not in ("nodes", "concat"):
+                raise unknown("key of a cell", str(key), ("nodes", "concat"))
+        for key in ("nodes", "concat"):
+            require(key in data, f"{key} is missing")
+            require(isinstance(data[key], list | tuple), f"{key} is no list: {data[key]!r:.60}")
+        return cls(tuple(_edges(node, edges) for node, edges in enumerate(data["nodes"], start=2)), tuple(data["concat"]))
+
+
+@dataclass(frozen=True)
+class Genotype:
+    """The architecture of a whole network: the cell that keeps the resolution and the cell that halves it."""
+
+    normal: Cell
+    reduce: Cell
+
+    def __post_init__(self) -> None:
+        for kind, cell in self.cells.items():
+            require(isinstance(cell, Cell), f"{kind} is no cell: {cell!r:.60}")
+
+    @property
+    def cells(self) -> dict[str, Cell]:
+        """Both cells by kind, in the order of `CELL_KINDS`."""
+        return {"normal": self.normal, "reduce": self.reduce}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists for hparams and YAML: {"normal": {"nodes": …, "concat": …}, "reduce": …}."""
+        return {kind: cell.to_dict() for kind, cell in self.cells.items()}
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Genotype:
+        """The reverse of `to_dict`. Raises UserError that names the cell and the node."""
+        require(isinstance(data, Mapping), f"a genotype has a normal and a reduce cell, got {data!r:.60}")
+        for key in data:
+            if key not in CELL_KINDS:
+                raise unknown("key of a genotype", str(key), CELL_KINDS)
+        return cls(**{kind: _cell(kind, data) for kind in CELL_KINDS})
+
+    def to_yaml(self) -> str:
+        """One line a node: what `genotype.yaml` holds."""
+        lines = []
+        for kind, cell in self.cells.items():
+            lines += [f"{kind}:", "  nodes:"]
+            for node, edges in cell.numbered():
+                listed = ", ".join(f"[{e.operation}, {e.source}]" for e in edges)
+                lines.append(f"  - [{listed}]  # node {node}")
+            lines.append(f"  concat: [{', '.join(map(str, cell.concat))}]")
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Genotype:
+        """From `to_yaml`'s text, or the same as JSON. Raises UserError."""
+        try:
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as e:
+            raise UserError(f"genotype is no YAML: {' '.join(str(e).split())}") from None
+        return cls.from_dict(data)
+
+    @classmethod
+    def parse(cls, text: str) -> Genotype:
+        """From the text `Genotype(normal=[('sep_conv_3x3', 0), …], normal_concat=range(2, 6), …)`; see `robnas.space.text`."""
+        from robnas.space.text import parse
+
+        return parse(text)
+
+
+def _check(edge: Edge, node: int) -> None:
+    require(isinstance(edge, Edge), f"node {node}: {edge!r:.60} is no edge; expected [operation, source]")
+    require(isinstance(edge.operation, str), f"node {node}: operation {edge.operation!r} is no name")
+    if edge.operation not in OPERATIONS:
+        raise unknown(f"operation (node {node})", edge.operation, OPERATIONS)
+    require(type(edge.source) is int, f"node {node}: source {edge.source!r} is no whole number")
+    within = 0 <= edge.source < node
+    require(within, f"node {node}: source {edge.source} does not come before it, and a cell has no cycles; allowed: 0 to {node - 1}")
+
+
+def _edges(node: int, edges: Any) -> tuple[Edge, ...]:
+    require(isinstance(edges, list | tuple), f"node {node}: expected a list of edges, got {edges!r:.60}")
+    for edge in edges:
+        require(isinstance(edge, list | tuple) and len(edge) == 2, f"node {node}: {edge!r:.60} is no edge; expected [operation, source]")
+    return tuple(Edge(*cast("tuple[str, int]", tuple(edge))) for edge in edges)
+
+
+def _cell(kind: str, data: Mapping[str, Any]) -> Cell:
+    require(kind in data, f"genotype has no {kind} cell")
+    try:
+        return Cell.from_dict(data[kind])
+    except UserError as e:
+        raise UserError(f"genotype, {kind} cell: {e}") from None
