@@ -14,7 +14,7 @@ from robnas.space.search_space import CELL_KINDS, OPERATIONS
 
 
 class Edge(NamedTuple):
-    """`operation` applied to what comes from `source`: 0 and 1 are the cell's inputs (the cell before the last, the last), i ≥ 2 is node i."""
+    """`operation` on what comes from `source`: 0 is the output of the last cell but one, 1 that of the last cell, i ≥ 2 is node i."""
 
     operation: str
     source: int
