@@ -1,0 +1,156 @@
+"""What every searcher is: relaxed (logits, stepped by gradient) or sampled (asked for an architecture, told its score)."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from inspect import Parameter, signature
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from robnas import seeds
+from robnas.errors import UserError, require, unknown
+from robnas.search.damping import DAMP, damp
+from robnas.search.derive import top_two_edges
+from robnas.space.genotype import Genotype
+from robnas.space.mixture import Mixture
+from robnas.space.search_space import CELL_KINDS, Space
+
+DERIVE_FROM = ("undamped", "damped")
+"""Which weights become the architecture: without γ, so that search and discretisation are not confounded, or with it."""
+
+
+class Searcher(nn.Module, ABC):
+    """Looks for an architecture in a space. Its parameters are the architecture's alone, never the network's.
+
+    `Search`, the task, calls `build` once, `epoch_start` once an epoch, and sets `step` before each batch. A searcher that draws
+    random numbers draws them from `generator`, so that every rank and every repeated pass of a step sees the same draw. Every argument
+    of a searcher is plain and kept as an attribute of the same name, so that a checkpoint can say how to make it again.
+    """
+
+    space: Space
+    seed: int = 0
+    step: int = 0
+
+    def build(self, space: Space, seed: int) -> None:
+        """Makes the parameters for `space`; called once, before the first step."""
+        self.space, self.seed = space, seed
+
+    @abstractmethod
+    def derive(self) -> Genotype:
+        """The architecture found so far."""
+
+    def epoch_start(self, epoch: int, max_epochs: int) -> None:
+        """Once before the first batch of each epoch (0, 1, …): prune, anneal, decide, widen."""
+
+    def state(self) -> dict[str, Any]:
+        """What `rebuild` needs besides tensors of fixed shape, in plain values: stage, mask, temperature."""
+        return {}
+
+    def rebuild(self, state: dict[str, Any]) -> None:
+        """Brings parameters into the shapes of a saved `state`, before the checkpoint's tensors are loaded into them."""
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Random numbers for this step (CPU): the same on every rank, in every pass of the step, and after a resume."""
+        return seeds.generator(self.seed, "searcher", purpose, self.step)
+
+    def to_config(self) -> dict[str, Any]:
+        """{"class_path": …, "init_args": {…}}, as in a config file; `of` reads it."""
+        return {
+            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "init_args": {name: getattr(self, name) for name in _arguments(type(self))},
+        }
+
+    @classmethod
+    def of(cls, searcher: "Searcher | Mapping[str, Any]") -> Self:
+        """A searcher as it is, or made from `to_config`'s plain values. Raises UserError where they name no searcher."""
+        if not isinstance(searcher, Mapping):
+            if not isinstance(searcher, cls):
+                raise UserError(f"searcher: {type(searcher).__name__} is not a {cls.__name__} searcher")
+            return searcher
+        module, _, name = str(searcher.get("class_path", "")).rpartition(".")
+        try:
+            kind = getattr(import_module(module), name)
+        except (ImportError, AttributeError, ValueError):
+            raise UserError(f"searcher: {searcher.get('class_path')!r} cannot be imported; is its package installed?") from None
+        require(isinstance(kind, type) and issubclass(kind, cls), f"searcher: {module}.{name} is not a {cls.__name__} searcher")
+        return kind(**searcher.get("init_args", {}))  # type: ignore[no-any-return]
+
+
+class Relaxed(Searcher):
+    """Eq. 3 and its relatives: logits α on every edge become a mixture of operations, and α is stepped by gradient (Eq. 4).
+
+    Its author writes `relax`, and `derive` where the most likely operation is not the rule.
+
+    Args:
+        gamma: γ of §5.2 in (0, 1], coefficient of skip connects; 1 leaves them alone. The paper gives no value.
+        damp: what γ multiplies: "alpha" (as Eq. 3 reads) or "weight" (always suppresses); see `robnas.search.damping`.
+        derive_from: the weights that become the architecture, "undamped" or "damped".
+        init_scale: standard deviation of α at the start (Liu et al., 2019: 1e-3).
+    """
+
+    def __init__(self, gamma: float = 1.0, damp: str = "weight", derive_from: str = "undamped", init_scale: float = 1e-3) -> None:
+        super().__init__()
+        require(0 < gamma <= 1, f"gamma: {gamma} is not in (0, 1]")
+        if damp not in DAMP:
+            raise unknown("damp", damp, DAMP)
+        if derive_from not in DERIVE_FROM:
+            raise unknown("derive_from", derive_from, DERIVE_FROM)
+        require(init_scale >= 0, f"init_scale: {init_scale} is negative")
+        self.gamma, self.damp, self.derive_from, self.init_scale = gamma, damp, derive_from, init_scale
+        self.alpha = nn.ParameterDict()
+
+    def build(self, space: Space, seed: int) -> None:
+        """α ~ N(0, init_scale²), [E, O] for each kind of cell."""
+        super().build(space, seed)
+        for kind in CELL_KINDS:
+            noise = torch.randn(
+                len(space.edges), len(space.operations), dtype=torch.float64, device="cpu", generator=seeds.generator(seed, "alpha", kind)
+            )
+            self.alpha[kind] = nn.Parameter((self.init_scale * noise).to(torch.get_default_dtype()))
+
+    @abstractmethod
+    def relax(self, alpha: Tensor) -> Tensor:
+        """Logits → weights of operations, not negative. alpha: [E, O] → [E, O], differentiable."""
+
+    def mixture(self) -> Mixture:
+        """What the supernet is to compute now: damped, differentiable in α."""
+        return Mixture({kind: self._relaxed(kind, damped=True) for kind in CELL_KINDS})
+
+    def weights(self) -> dict[str, Tensor]:
+        """What `derive` goes by: per kind of cell [E, O], detached, damped only if `derive_from` says so."""
+        with torch.no_grad():
+            return {kind: self._relaxed(kind, damped=self.derive_from == "damped") for kind in CELL_KINDS}
+
+    def derive(self) -> Genotype:
+        """Each node keeps its two strongest edges, each edge its strongest operation but zero."""
+        return top_two_edges(self.space, self.weights())
+
+    def _relaxed(self, kind: str, damped: bool) -> Tensor:
+        alpha, gamma = self.alpha[kind], self.gamma if damped else 1.0
+        if self.damp == "alpha":
+            return self.relax(damp(alpha, gamma, self.space))
+        return damp(self.relax(alpha), gamma, self.space)
+
+
+class Sampled(Searcher):
+    """Asked for an architecture, told how good it was: ENAS, NASNet, AmoebaNet, Random. The score comes from a replaceable evaluator."""
+
+    @abstractmethod
+    def ask(self) -> Genotype:
+        """The next architecture to be scored."""
+
+    @abstractmethod
+    def tell(self, genotype: Genotype, score: float) -> None:
+        """`score` of an architecture that was asked for; higher is better."""
+
+
+def _arguments(cls: type) -> Iterator[str]:
+    """Names of the constructor's arguments, through **kwargs into the classes above."""
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            parameters = list(signature(vars(base)["__init__"]).parameters.values())[1:]
+            yield from (p.name for p in parameters if p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD))
+            if all(p.kind is not Parameter.VAR_KEYWORD for p in parameters):
+                return

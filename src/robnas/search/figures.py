@@ -1,0 +1,102 @@
+"""How the weights of operations went over a search, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robnas.space.genotype import Genotype
+from robnas.space.search_space import CELL_KINDS, Space
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+COLOURS = {
+    "zero": "#c8c8c8",
+    "max_pool_3x3": "#9ecae1",
+    "avg_pool_3x3": "#4292c6",
+    "skip_connect": "#d62728",
+    "sep_conv_3x3": "#c7e9c0",
+    "sep_conv_5x5": "#74c476",
+    "sep_conv_7x7": "#238b45",
+    "dil_conv_3x3": "#dadaeb",
+    "dil_conv_5x5": "#9e9ac8",
+    "conv_7x1_1x7": "#fdae6b",
+}
+"""Families share a hue, and only the skip connect, which §5.1 is about, is red."""
+
+
+def draw_weights(epochs: Sequence[int], weights: Mapping[str, Tensor], space: Space, genotype: Genotype) -> Figure:
+    """One panel an edge, arranged as the cell is: a row for each node, a column for each source; bands are weights of operations.
+
+    Args:
+        epochs: [T], after how many epochs.
+        weights: per kind of cell [T, E, O].
+        space: orders edges and operations.
+        genotype: what was derived; its edges stand in a frame with the operation's name.
+    """
+    from matplotlib.figure import Figure
+
+    sources = space.nodes + 1
+    figure = Figure(figsize=(2.1 * sources, 3.0 * space.nodes), layout="constrained")
+    parts: Any = figure.subfigures(2, 1, hspace=0.03)
+    for kind, part in zip(CELL_KINDS, parts, strict=True):
+        part.suptitle(f"{kind} cell: weight of each operation, epoch by epoch", fontsize=12, x=0.01, ha="left")
+        grid = part.subplots(space.nodes, sources, sharex=True, sharey=True, squeeze=False)
+        kept = {(node, edge.source): edge.operation for node, edges in genotype.cells[kind].numbered() for edge in edges}
+        for axes in grid.flat:
+            axes.set_visible(False)
+        for e, (node, source) in enumerate(space.edges):
+            axes = grid[node - 2][source]
+            axes.set_visible(True)
+            _bands(axes, epochs, weights[kind][:, e], space)
+            _label(axes, node, source, last=node == space.nodes + 1)
+            if operation := kept.get((node, source)):
+                _frame(axes, operation)
+        handles = [_swatch(operation) for operation in reversed(space.operations)]  # as the bands lie; in the empty corner
+        part.legend(handles=handles, loc="upper right", fontsize=9.5, frameon=False, ncols=2)
+    return figure
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """`stem`.svg and `stem`.png; equal figures give equal files."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.hashsalt": "robnas", "svg.fonttype": "none"}):
+        figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+    figure.savefig(stem.with_suffix(".png"), dpi=110, metadata={"Software": None})
+    return [stem.with_suffix(".svg"), stem.with_suffix(".png")]
+
+
+def _bands(axes: Axes, epochs: Sequence[int], weights: Tensor, space: Space) -> None:
+    """weights: [T, O]; damped rows do not reach 1."""
+    from matplotlib.ticker import MaxNLocator
+
+    colours = [COLOURS.get(o, "#000000") for o in space.operations]
+    axes.stackplot(epochs, weights.T.double().numpy(), colors=colours, linewidth=0.3, edgecolor="white")
+    axes.set(xlim=(epochs[0], max(epochs[-1], epochs[0] + 1)), ylim=(0, 1), yticks=[0, 0.5, 1])
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.tick_params(labelsize=8)
+
+
+def _label(axes: Axes, node: int, source: int, last: bool) -> None:
+    axes.set_title(f"{source} → {node}", fontsize=9, pad=3, color="#777777", loc="left")
+    if source == 0:
+        axes.set_ylabel(f"node {node}", fontsize=10)
+    if last:
+        axes.set_xlabel(f"from {'input' if source < 2 else 'node'} {source}", fontsize=10)
+
+
+def _frame(axes: Axes, operation: str) -> None:
+    axes.set_title(f"{axes.get_title('left')}  {operation}", fontsize=9, pad=3, color="black", fontweight="bold", loc="left")
+    for spine in axes.spines.values():
+        spine.set(linewidth=2.2, color="black")
+
+
+def _swatch(operation: str) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(color=COLOURS.get(operation, "#000000"), label=operation)

@@ -1,0 +1,77 @@
+"""What a search did: α and weights at every epoch, kept over a resume, written and drawn at the end."""
+
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from robnas.search.figures import draw_weights, save
+from robnas.space.search_space import CELL_KINDS
+
+if TYPE_CHECKING:
+    from robnas.tasks.search import Search
+
+
+class Chronicle(Callback):
+    """Keeps α and the operations' weights as they stood at the start of every epoch, and at the end.
+
+    It looks at the first batch of an epoch and not at the epoch's end, as Lightning leaves the latter out where a run goes on from a
+    checkpoint of an epoch's last batch.
+    """
+
+    def __init__(self) -> None:
+        self.history: dict[int, dict[str, Tensor]] = {}
+        """epoch → {"normal/alpha", "normal/weights", "reduce/alpha", "reduce/weights"}, each [E, O] on the CPU."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain: {epoch: {name: tensor}}."""
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self.history = dict(state_dict["history"])
+
+    def record(self, epoch: int, search: "Search") -> None:
+        """Once an epoch; a second time changes nothing."""
+        if epoch not in self.history:
+            now = {f"{kind}/alpha": a.detach().cpu().clone() for kind, a in search.searcher.alpha.items()}
+            self.history[epoch] = now | {f"{kind}/weights": w.cpu().clone() for kind, w in search.searcher.weights().items()}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Per kind of cell [T, E, O], T = `sorted(self.history)`."""
+        return {kind: torch.stack([self.history[e][f"{kind}/weights"] for e in sorted(self.history)]) for kind in CELL_KINDS}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """α as the last epoch left it."""
+        self.record(trainer.current_epoch, pl_module)  # type: ignore[arg-type]
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes genotype.yaml and figures/{cells,alpha}.{svg,png} into the run folder; loggers that take pictures get them."""
+        search: Search = pl_module  # type: ignore[assignment]
+        self.record(trainer.current_epoch, search)
+        if trainer.is_global_zero:
+            from robnas.space.drawing import draw
+
+            folder, genotype = Path(trainer.default_root_dir), search.searcher.derive()
+            (folder / "figures").mkdir(parents=True, exist_ok=True)
+            (folder / "genotype.yaml").write_text(genotype.to_yaml(), encoding="utf-8")
+            draw(genotype, folder / "figures" / "cells")
+            save(draw_weights(sorted(self.history), self.weights(), search.space, genotype), folder / "figures" / "alpha")
+            for logger in trainer.loggers:
+                if hasattr(logger, "log_image"):
+                    for name in ("cells", "alpha"):
+                        logger.log_image(name, [str(folder / "figures" / f"{name}.png")])
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Says where the cell is and what trains it."""
+        if trainer.is_global_zero and (Path(trainer.default_root_dir) / "genotype.yaml").is_file():
+            print(f"next: {next_command(trainer.default_root_dir, getattr(trainer.datamodule, 'name', ''))}")  # type: ignore[attr-defined]
+
+
+def next_command(folder: str, data: str) -> str:
+    """What trains the cell in `folder`; a search on the embedded digits is followed by a training on them."""
+    overlay = " --config digits.yaml" if data == "digits" else ""
+    return f"robnas fit --config classify.yaml{overlay} --model.network={quote(folder)}"
