@@ -124,15 +124,19 @@ def moved(weights: Sequence[Tensor], by: list[Tensor]) -> Iterator[None]:
             torch._foreach_copy_(weights, home)
 
 
-def repeatable(loss: Loss, seed: int, device: torch.device) -> Loss:
-    """The same loss with the same noise in every pass (drop path, dropout): passes of a finite difference must differ in w alone.
+@contextmanager
+def noise(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's own random numbers (dropout, drop path) start from `seed` here, and are put back afterwards."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
-    Torch's own random numbers are seeded for the pass and put back after it.
-    """
+
+def repeatable(loss: Loss, seed: int, device: torch.device) -> Loss:
+    """The same loss with the same noise in every pass: passes of a finite difference must differ in w alone."""
 
     def passes() -> Tensor:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
+        with noise(seed, device):
             return loss()
 
     return passes

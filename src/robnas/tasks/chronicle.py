@@ -1,5 +1,6 @@
 """What a search did: α and weights at every epoch, kept over a resume, written and drawn at the end."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from robnas.search.figures import draw_weights, save
-from robnas.space.search_space import CELL_KINDS
+from robnas.space.genotype import Genotype
+from robnas.space.search_space import CELL_KINDS, Space
 
 if TYPE_CHECKING:
     from robnas.tasks.search import Search
@@ -53,17 +55,13 @@ class Chronicle(Callback):
         search: Search = pl_module  # type: ignore[assignment]
         self.record(trainer.current_epoch, search)
         if trainer.is_global_zero:
-            from robnas.space.drawing import draw
-
             folder, genotype = Path(trainer.default_root_dir), search.searcher.derive()
-            (folder / "figures").mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             (folder / "genotype.yaml").write_text(genotype.to_yaml(), encoding="utf-8")
-            draw(genotype, folder / "figures" / "cells")
-            save(draw_weights(sorted(self.history), self.weights(), search.space, genotype), folder / "figures" / "alpha")
-            for logger in trainer.loggers:
-                if hasattr(logger, "log_image"):
-                    for name in ("cells", "alpha"):
-                        logger.log_image(name, [str(folder / "figures" / f"{name}.png")])
+            for picture in draw_search(folder / "figures", sorted(self.history), self.weights(), search.space, genotype):
+                for logger in trainer.loggers:
+                    if hasattr(logger, "log_image"):
+                        logger.log_image(picture.stem, [str(picture)])
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Says where the cell is and what trains it."""
@@ -71,7 +69,17 @@ class Chronicle(Callback):
             print(f"next: {next_command(trainer.default_root_dir, getattr(trainer.datamodule, 'name', ''))}")  # type: ignore[attr-defined]
 
 
+def draw_search(folder: Path, epochs: list[int], weights: Mapping[str, Tensor], space: Space, genotype: Genotype) -> list[Path]:
+    """cells.{svg,png} and alpha.{svg,png} in `folder` → the two .png."""
+    from robnas.space.drawing import draw
+
+    folder.mkdir(parents=True, exist_ok=True)
+    draw(genotype, folder / "cells")
+    save(draw_weights(epochs, weights, space, genotype), folder / "alpha")
+    return [folder / "cells.png", folder / "alpha.png"]
+
+
 def next_command(folder: str, data: str) -> str:
     """What trains the cell in `folder`; a search on the embedded digits is followed by a training on them."""
-    overlay = " --config digits.yaml" if data == "digits" else ""
+    overlay = " --config digits.yaml" if data.lower() == "digits" else ""
     return f"robnas fit --config classify.yaml{overlay} --model.network={quote(folder)}"

@@ -207,7 +207,8 @@ class Search(LightningModule):
         alpha.step()  # the raw optimizer: Lightning counts weight steps alone, so that global_step is the number of batches
 
     def _weight_step(self, batch: Any, optimizer: Any) -> None:
-        logits = self._logits(batch[0])
+        with bilevel.noise(self._noise("weights"), self.device):
+            logits = self._logits(batch[0])
         loss = cross_entropy(logits, batch[1])
         for w, g in zip(self._weights, bilevel.weight_gradient(loss, self._weights), strict=True):
             w.grad = g
@@ -218,8 +219,11 @@ class Search(LightningModule):
 
     def _repeatable(self, batch: Any, half: str) -> bilevel.Loss:
         x, y = batch[0], batch[1]
-        seed = seeds.derive(self.seed, "noise", half, self.global_step, collectives.rank())
-        return bilevel.repeatable(lambda: cross_entropy(self._logits(x), y), seed, self.device)
+        return bilevel.repeatable(lambda: cross_entropy(self._logits(x), y), self._noise(half), self.device)
+
+    def _noise(self, purpose: str) -> int:
+        """Seed of dropout and the like, for one purpose in one step; ranks see different inputs and draw different noise."""
+        return seeds.derive(self.seed, "noise", purpose, self.global_step, collectives.rank())
 
     def _frozen_statistics(self) -> AbstractContextManager[Any]:
         frozen = getattr(self.network, "frozen_statistics", nullcontext)
