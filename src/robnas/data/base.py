@@ -100,6 +100,8 @@ class ImageData(LightningDataModule):
             self.train_set, self.test_set = self.load()
             if not self.mean:
                 self.mean, self.std = channel_statistics(self.train_set)
+        if stage == "fit" and self._running and not self.val_dataloader():
+            self.trainer.limit_val_batches = 0  # type: ignore[union-attr]  # else Lightning warns of an empty loader
 
     def sets(self) -> tuple[ImageSet, ImageSet]:
         """Training and test set; read if they have not been."""
