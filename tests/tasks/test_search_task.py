@@ -196,6 +196,37 @@ def test_a_killed_search_goes_on_bit_for_bit(tmp_path, killed_at):
     assert (tmp_path / "resumed" / "genotype.yaml").read_text() == (tmp_path / "whole" / "genotype.yaml").read_text()
 
 
+class Staged(DARTS):
+    """Changes at each epoch's start, and not in a way that could be done twice."""
+
+    temperature = 1.0
+
+    def epoch_start(self, epoch, max_epochs):
+        self.temperature *= 0.7
+
+    def relax(self, alpha):
+        return (alpha / self.temperature).softmax(-1)
+
+    def state(self):
+        return {"temperature": self.temperature}
+
+    def rebuild(self, state):
+        self.temperature = state["temperature"]
+
+
+@pytest.mark.parametrize("killed_at", [7, 10])
+def test_a_staged_searcher_starts_every_epoch_once(tmp_path, killed_at):
+    whole = search(searcher=Staged())
+    trainer(tmp_path, max_epochs=3).fit(whole, digits())
+    with pytest.raises(KilledError):
+        callback = SaveAndKill(killed_at, tmp_path / "a.ckpt")
+        trainer(tmp_path, max_epochs=3, callbacks=[callback]).fit(search(searcher=Staged()), digits())
+    resumed = search(searcher=Staged())
+    trainer(tmp_path, max_epochs=3).fit(resumed, digits(), ckpt_path=str(tmp_path / "a.ckpt"), weights_only=True)
+    assert resumed.searcher.temperature == whole.searcher.temperature == pytest.approx(0.7**3)
+    assert torch.equal(resumed.searcher.alpha["normal"], whole.searcher.alpha["normal"])
+
+
 # Checkpoints
 
 

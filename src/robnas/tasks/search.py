@@ -234,18 +234,15 @@ class Search(LightningModule):
         collectives.require_agreement(self._weights, "the supernet's weights")
 
     def on_train_epoch_end(self) -> None:
-        """Logs what the cells look like now. Raises UserError where the search has diverged."""
+        """Logs what the cells look like now. Raises UserError where the search has diverged, RuntimeError where the ranks have."""
         for kind, alpha in self.searcher.alpha.items():
             finite = bool(alpha.isfinite().all())
             require(
                 finite,
                 f"the search diverged: α of the {kind} cell is not finite after epoch {self.current_epoch}; lower the learning rates",
             )
-        self.log_dict(describe(self.searcher.derive(), self.searcher.weights(), self.space), sync_dist=True)
-
-    def on_train_end(self) -> None:
-        """Ranks that disagree at the end have searched for nothing."""
         self._require_agreement()
+        self.log_dict(describe(self.searcher.derive(), self.searcher.weights(), self.space), sync_dist=True)
 
     # Evaluation of the supernet, with running statistics
 
