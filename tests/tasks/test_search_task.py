@@ -218,8 +218,8 @@ class Staged(DARTS):
 def test_a_staged_searcher_starts_every_epoch_once(tmp_path, killed_at):
     whole = search(searcher=Staged())
     trainer(tmp_path, max_epochs=3).fit(whole, digits())
+    callback = SaveAndKill(killed_at, tmp_path / "a.ckpt")
     with pytest.raises(KilledError):
-        callback = SaveAndKill(killed_at, tmp_path / "a.ckpt")
         trainer(tmp_path, max_epochs=3, callbacks=[callback]).fit(search(searcher=Staged()), digits())
     resumed = search(searcher=Staged())
     trainer(tmp_path, max_epochs=3).fit(resumed, digits(), ckpt_path=str(tmp_path / "a.ckpt"), weights_only=True)
