@@ -70,13 +70,13 @@ class Cell:
         return sum(e.operation == "skip_connect" for edges in self.nodes for e in edges)
 
     @cached_property
-    def used(self) -> tuple[int, ...]:
-        """Nodes from which a path leads to the output. The others cost nothing: a network leaves them out."""
+    def used(self) -> frozenset[int]:
+        """Inputs and nodes from which a path leads to the output. The others cost nothing: a network leaves them out."""
         used = set(self.concat)
         for node, edges in reversed(list(self.numbered())):
             if node in used:
                 used.update(e.source for e in edges)
-        return tuple(node for node, _ in self.numbered() if node in used)
+        return frozenset(used)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Cell) and self._key == other._key
