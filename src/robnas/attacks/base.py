@@ -1,0 +1,175 @@
+"""Evasion: an input of the test set is moved inside a ball until the model fails on it (§2.2, Eq. 5)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from robnas.attacks.callback import Attack, Outcomes
+from robnas.attacks.goal import GOALS, Goal
+from robnas.attacks.result import EvasionResult
+from robnas.attacks.state import State
+from robnas.attacks.victim import Victim
+from robnas.errors import UserError, require, unknown
+from robnas.metrics import AttackSuccessRate, RobustAccuracy
+
+__all__ = ["Attack", "Evasion", "EvasionResult", "State"]
+
+ACCESS = ("white", "score", "label")
+
+
+class Evasion(Attack):
+    """The author writes `start` and `step` (or a whole `run`) on a State; the rest is done here.
+
+    Every argument of an attack's `__init__` is kept as an attribute of the same name: it goes into the results that way.
+
+    Args:
+        eps: radius ε of the ball, in pixels of [0, 1]; ∞ for attacks that look for the nearest image.
+        steps: iterations of a run.
+        n_restarts: runs in all; each later run takes only the inputs that still resist.
+        goal: "untargeted", "most_likely" (the second class, c₂) or "least_likely" (the last class, c_m).
+        max_inputs: of a data set, those with the first so many indices are considered, the same for all models; None: all.
+        only_correct: attack only what the model gets right. The paper does not say; its authors' code does so.
+    """
+
+    access: ClassVar[str] = "white"
+    """"white" (logits and gradients), "score" (probabilities) or "label": what `step` is given to ask."""
+
+    def __init__(
+        self,
+        eps: float = 8 / 255,
+        steps: int = 1,
+        n_restarts: int = 1,
+        goal: str = "untargeted",
+        max_inputs: int | None = 1000,
+        only_correct: bool = True,
+    ) -> None:
+        super().__init__()
+        self.eps, self.steps, self.n_restarts, self.goal = eps, steps, n_restarts, goal
+        self.max_inputs, self.only_correct = max_inputs, only_correct
+        self.check()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in ("eps", "step_size"):  # authors set these themselves, after the base has been built
+            require(isinstance(value, int | float) and value >= 0, f"{name}: {value} is not a distance ≥ 0, in pixels of [0, 1]")
+
+    def check(self) -> None:
+        """Raise UserError for an argument out of range."""
+        for name in ("steps", "n_restarts", "max_inputs"):
+            value = getattr(self, name)
+            every = name == "max_inputs" and value is None
+            require(every or (isinstance(value, int) and value >= 1), f"{name}: {value} is not a whole number ≥ 1")
+        if self.goal not in GOALS:
+            raise unknown("goal", str(self.goal), GOALS)
+        if self.access not in ACCESS:
+            raise unknown("access", self.access, ACCESS)
+
+    # What the author writes
+
+    def start(self, s: State) -> Tensor:
+        """x_0: [B, C, H, W], the clean inputs unless the attack says otherwise. May set up tensors of its own on `s`."""
+        return s.x
+
+    def step(self, victim: Any, s: State) -> Tensor:
+        """s.x_t → x_{t+1} of the inputs that still stand. May let some leave (`s.leave`), with x_t as what was found.
+
+        victim: `WhiteBox` or `BlackBox`, as `access` says.
+        """
+        raise NotImplementedError(f"{type(self).__name__} needs `step` or `run`")
+
+    def run(self, victim: Any, s: State) -> None:
+        """One run from x_0; at the end `s.x_t` is judged, and what left on the way."""
+        s.x_t = self.start(s)
+        for s.t in range(self.steps):
+            s.x_t = self.step(victim, s)
+            if not len(s):
+                return
+
+    def project(self, x_t: Tensor, x: Tensor) -> Tensor:
+        """Π of Eq. 15: the nearest image in [0, 1] whose pixels are within ε of x. [B, C, H, W] each."""
+        return (x + (x_t - x).clamp(-self.eps, self.eps)).clamp(0, 1)
+
+    # What the author need not know
+
+    def proportions(self, outcomes: Outcomes) -> dict[str, tuple[int, int]]:
+        """ASR (Eq. 9), with robust and clean accuracy beside it."""
+        o = {k: torch.from_numpy(outcomes[k]) for k in ("success", "eligible", "errored", "robust", "correct")}
+        asr, robust, clean = AttackSuccessRate(), RobustAccuracy(), RobustAccuracy()
+        asr.update(o["success"], o["eligible"], o["errored"])
+        robust.update(o["robust"], o["errored"])
+        clean.update(o["correct"], o["errored"])  # before the attack
+        return {k: (int(m.hits), int(m.counted)) for k, m in {"asr": asr, "robust_accuracy": robust, "clean_accuracy": clean}.items()}
+
+    def __call__(
+        self,
+        model: nn.Module | Victim,
+        x: Tensor,
+        y: Tensor | None = None,
+        index: Tensor | None = None,
+        seed: int = 0,
+        batch_size: int = 256,
+    ) -> EvasionResult:
+        """Attack some inputs.
+
+        Args:
+            model: pixels in [0, 1] → logits; it is copied and left as it was. A prepared `Victim` saves the copying.
+            x: [N, C, H, W] in [0, 1].
+            y: [N] labels; the model's own predictions where absent.
+            index: [N] names of the inputs: an input's random numbers depend on (index, seed) alone. 0, 1, … where absent.
+            seed: of the random numbers.
+            batch_size: inputs that are computed at once; no result depends on it.
+
+        Raises:
+            UserError: pixels outside [0, 1], or a model that does not answer with logits.
+        """
+        self.check()
+        require(x.ndim >= 2, f"x: shape {list(x.shape)}; [N, C, H, W] is needed")
+        require(y is None or len(y) == len(x), f"y: {0 if y is None else len(y)} labels for {len(x)} inputs")
+        index = torch.arange(len(x)) if index is None else index
+        with torch.inference_mode(False), torch.no_grad():
+            victim = Victim.prepare(model)
+            parts = []
+            for i in range(0, max(1, len(x)), batch_size):
+                rows = slice(i, i + batch_size)
+                parts.append(self._attack(victim, x[rows], None if y is None else y[rows], index[rows], seed))
+            return EvasionResult.cat(parts)
+
+    def _attack(self, victim: Victim, x: Tensor, y: Tensor | None, index: Tensor, seed: int) -> EvasionResult:
+        begin, home = time.perf_counter(), x.device
+        x, index = victim.take(x), index.detach().to(victim.device, copy=True)
+        clean = victim.judge(x)
+        victim.compare(x, clean)
+        y = clean.argmax(1) if y is None else y.detach().to(victim.device, torch.int64, copy=True)
+        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < clean.shape[1]:
+            raise UserError(f"labels from {int(y.min())} to {int(y.max())}; the model has {clean.shape[1]} classes, numbered from 0")
+        goal = Goal.of(self.goal, clean, y)
+        r = EvasionResult.before(x, clean, goal, index, self.only_correct)
+        for restart in range(self.n_restarts):
+            rows = (r.eligible & ~r.success & ~r.errored).nonzero().squeeze(1)
+            if not len(rows):
+                break
+            s = State(x[rows], goal.select(rows), index[rows], seed, restart)
+            self.run(victim.white_box(s) if self.access == "white" else victim.black_box(s, self.access), s)
+            run = s.end()
+            self._require_inside(run.x, x[rows])
+            r.enter(run, rows, victim.judge(run.x), goal.select(rows))  # the original has the last word
+        r.distance = torch.where(r.success, self.distance(r.x_adv, x), torch.inf)
+        r.distance[~r.eligible | r.errored] = torch.nan
+        r = r.to(home)
+        r.seconds = time.perf_counter() - begin
+        return r
+
+    @staticmethod
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        """[B, C, H, W] each → [B], L∞ in pixels of [0, 1]."""
+        return (a - b).flatten(1).abs().amax(1)
+
+    def _require_inside(self, x: Tensor, clean: Tensor) -> None:
+        far = float(self.distance(x, clean).nan_to_num(0).max())
+        if far > self.eps + 1e-6 or float(x.nan_to_num(0).min()) < 0 or float(x.nan_to_num(0).max()) > 1:
+            where = f"{far:.3g} from the input (ε = {self.eps:.3g}), pixels from {x.min():.3g} to {x.max():.3g}"
+            raise RuntimeError(f"{type(self).__name__} left the ball: {where}")

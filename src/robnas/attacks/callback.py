@@ -1,0 +1,155 @@
+"""An attack inside Lightning's test loop: any strategy, any number of ranks, inference mode or not."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from abc import abstractmethod
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from robnas import collectives, results
+from robnas.attacks import summary
+from robnas.attacks.victim import Victim
+from robnas.errors import UserError
+from robnas.results import Row
+from robnas.statistics import wilson
+
+Outcomes = dict[str, NDArray[Any]]
+
+
+class Result(Protocol):
+    """Of some inputs: what is kept of each, `index`, `eligible`, `errored` and `queries` among it."""
+
+    seconds: float
+
+    def outcomes(self) -> dict[str, Tensor]:
+        """Each [N]."""
+
+
+class Attack(Callback):
+    """What all attacks on a trained model share: every rank attacks its own inputs, rank 0 writes what all of them found.
+
+    Attributes:
+        name: of this block of a config ("pgd_most"); the class's own in small letters unless set.
+        rows: what the last test loop found, on every rank.
+    """
+
+    access: ClassVar[str]
+    norm: ClassVar[str] = "linf"
+    max_inputs: int | None = None
+    name: str
+    rows: tuple[Row, ...] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.name = cls.__name__.lower()
+
+    @abstractmethod
+    def __call__(self, model: nn.Module | Victim, x: Tensor, y: Tensor | None = None, index: Tensor | None = None, seed: int = 0) -> Result:
+        """Attack some inputs; pure, needs no Trainer."""
+
+    @abstractmethod
+    def proportions(self, outcomes: Outcomes) -> dict[str, tuple[int, int]]:
+        """Outcomes of all inputs → by metric, how many of how many. The first is the one that the attack is about."""
+
+    def parameters(self) -> dict[str, Any]:
+        """Every init argument by name. Each is kept as an attribute of its own name, as scikit-learn's estimators do.
+
+        Raises:
+            TypeError: one is not.
+        """
+        found: dict[str, Any] = {}
+        for cls in (c for c in type(self).__mro__ if issubclass(c, Attack) and "__init__" in vars(c)):
+            for name, p in list(inspect.signature(cls.__init__).parameters.items())[1:]:
+                if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) or name in found:
+                    continue
+                if not hasattr(self, name):
+                    raise TypeError(f"{cls.__name__}: keep the argument {name!r} as an attribute of that name; the results name it")
+                found[name] = getattr(self, name)
+        return found
+
+    # Lightning's hooks
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prepare the victim once."""
+        self._victim, self._seen, self._seconds = Victim.prepare(pl_module), 0, 0.0
+        self._parts: list[Outcomes] = []
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Attack the inputs of this batch that are among the first `max_inputs` of the data set."""
+        x, y, index = self._unpack(batch, trainer)
+        if self.max_inputs is not None:
+            rows = index < self.max_inputs
+            x, y, index = x[rows], y[rows], index[rows]
+        if len(x):
+            seed = results.of_trainer(trainer)[1].get("attack_seed") or 0
+            result = self(self._victim, x, y, index=index, seed=seed)
+            self._parts.append({k: v.detach().cpu().numpy() for k, v in result.outcomes().items()})
+            self._seconds += result.seconds
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put together what all ranks found: rows, outcomes per input, loggers."""
+        gathered = collectives.gather((self._parts, self._seconds))
+        parts = [part for parts, _ in gathered for part in parts]
+        if not parts:
+            warnings.warn(
+                f"{self.name}: the test set has no input with an index below {self.max_inputs}; nothing was attacked", stacklevel=2
+            )
+            return
+        outcomes = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+        _, first = np.unique(outcomes["index"], return_index=True)  # in the order of the data set; a padding sampler repeats some
+        outcomes = {k: v[first] for k, v in outcomes.items()}
+        self.rows = self._rows(trainer, outcomes, max(seconds for _, seconds in gathered))
+        if trainer.is_global_zero and (n := int(outcomes["errored"].sum())):
+            which = ", ".join(map(str, outcomes["index"][outcomes["errored"]][:8])) + (", …" if n > 8 else "")
+            warnings.warn(f"{self.name}: the model gave no numbers (NaN) on {n} inputs; counted apart: {which}", stacklevel=2)
+        summary.log(trainer.loggers, self.name, self.rows)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The last attack prints the table of all, unless the trainer has a verb that does."""
+        attacks = [c for c in trainer.callbacks if isinstance(c, Attack)]  # type: ignore[attr-defined]
+        if trainer.is_global_zero and self is attacks[-1] and not hasattr(trainer, "rows"):
+            summary.show(row for attack in attacks for row in attack.rows)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let the copies go."""
+        vars(self).pop("_victim", None)
+
+    def _rows(self, trainer: Trainer, outcomes: Outcomes, seconds: float) -> tuple[Row, ...]:
+        store, origin = results.of_trainer(trainer)
+        params = self.parameters()
+        where = results.outcomes_name(self.name, params, origin.get("job", ""))
+        common: dict[str, Any] = {"attack_seed": 0, "victim": self._victim.digest} | origin
+        common |= {"kind": "attack", "plugin": type(self).__name__.lower(), "params": params, "access": self.access, "norm": self.norm}
+        common |= {k: int(outcomes[k].sum()) for k in ("queries", "eligible", "errored")} | {"seconds": round(seconds, 3)}
+        if trainer.is_global_zero:
+            common["outcomes"] = store.write_outcomes(where, outcomes)
+        rows = tuple(
+            Row(metric=metric, value=hits / n if n else None, n=n, ci=wilson(hits, n), ci_method="wilson", **common)
+            for metric, (hits, n) in self.proportions(outcomes).items()
+        )
+        if trainer.is_global_zero:
+            store.write(rows)
+        return rows
+
+    def _unpack(self, batch: Any, trainer: Trainer) -> tuple[Tensor, Tensor, Tensor]:
+        """(x, y, index), or (x, y) of a loader of the user's own, counted in its order."""
+        if not isinstance(batch, list | tuple) or len(batch) not in (2, 3):
+            raise UserError(f"{self.name}: batches are {type(batch).__name__}; (x, y, index) or (x, y) is needed")
+        if len(batch) == 3:
+            return batch[0], batch[1], batch[2]
+        if collectives.world_size() > 1:
+            raise UserError(
+                f"{self.name}: on several devices batches must be (x, y, index), index being the data set's own number of an input"
+            )
+        x, y = batch
+        index = y.new_tensor(range(self._seen, self._seen + len(y)), dtype=y.dtype)
+        self._seen += len(y)
+        return x, y, index

@@ -1,0 +1,62 @@
+"""What an attacker wants: away from the label (untargeted), or to the second or the last class (§3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from robnas.errors import unknown
+
+GOALS = ("untargeted", "most_likely", "least_likely")
+
+
+def margin(logits: Tensor, label: Tensor) -> Tensor:
+    """How far a class leads over all others. logits: [B, m], label: [B] → [B]; a scale of the logits is the unit."""
+    own = label[:, None]
+    return (logits.gather(1, own) - logits.scatter(1, own, -torch.inf).amax(1, keepdim=True)).squeeze(1)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The wanted outcome of each input. A tie between classes counts for the attacker.
+
+    Args:
+        label: [B] the true class.
+        target: [B] the wanted class; None where any class but the label will do.
+    """
+
+    label: Tensor
+    target: Tensor | None = None
+
+    @classmethod
+    def of(cls, name: str, logits: Tensor, label: Tensor) -> Goal:
+        """§3.2: the model ranks the classes c₁, …, c_m, c₁ being its current classification; logits: [B, m] on the clean inputs."""
+        c1 = logits.argmax(1, keepdim=True)
+        if name == "untargeted":
+            return cls(label)
+        if name == "most_likely":
+            return cls(label, logits.scatter(1, c1, -torch.inf).argmax(1))
+        if name == "least_likely":
+            return cls(label, logits.scatter(1, c1, torch.inf).argmin(1))
+        raise unknown("goal", name, GOALS)
+
+    def losses(self, logits: Tensor) -> Tensor:
+        """ℓ of Eq. 15, to be raised. [B, m] → [B]: the label's cross-entropy; for a target (Eq. 5) minus the target's."""
+        if self.target is None:
+            return cross_entropy(logits, self.label, reduction="none")
+        return -cross_entropy(logits, self.target, reduction="none")
+
+    def reached(self, logits: Tensor) -> Tensor:
+        """[B, m] logits, probabilities or any other scores → [B] bool."""
+        return margin(logits, self.label) <= 0 if self.target is None else margin(logits, self.target) >= 0
+
+    def reached_by(self, label: Tensor) -> Tensor:
+        """[B] classes that a label-only victim answered → [B] bool."""
+        return label != self.label if self.target is None else label == self.target
+
+    def select(self, rows: Tensor) -> Goal:
+        """Of some inputs only: rows are positions or a mask."""
+        return Goal(self.label[rows], None if self.target is None else self.target[rows])

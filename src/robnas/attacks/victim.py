@@ -1,0 +1,158 @@
+"""The model under attack: a prepared copy that answers and counts, as white box or as black box."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from robnas.attacks.fold import fold
+from robnas.attacks.goal import Goal
+from robnas.attacks.state import State
+from robnas.copies import digest, evaluation_copy
+from robnas.errors import UserError
+
+
+class Victim:
+    """Two frozen copies of a model in evaluation mode: `original`, as it was handed over, which judges; and a fast one, which is asked.
+
+    The model itself is never touched. The fast copy has BatchNorm folded into the layer before it and `channels_last` memory; it is
+    compared with the original on the first inputs, and where it cannot do the same (or raises) the original answers in its stead.
+
+    Attributes:
+        prepared: how the fast copy was made, in words.
+        digest: names the weights.
+    """
+
+    def __init__(self, original: nn.Module, fast: nn.Module, prepared: str) -> None:
+        self._original, self._fast, self.prepared = original, fast, prepared
+        self._compared = fast is original
+        first = next(original.parameters(), next(original.buffers(), torch.empty(0)))
+        self.device = first.device
+        self.dtype = first.dtype if first.is_floating_point() else torch.float32
+        self.digest = digest(original)
+
+    @classmethod
+    def prepare(cls, model: nn.Module | Victim, *, fast: bool = True) -> Victim:
+        """A victim passes as it is. `fast=False`: the copy is asked as it was handed over."""
+        if isinstance(model, Victim):
+            return model
+        original = evaluation_copy(model)
+        if not fast:
+            return cls(original, original, "as given")
+        twin, n, untraced = fold(evaluation_copy(original))
+        prepared = f"{n} BatchNorms folded, channels_last" + (f"; not traceable: {', '.join(sorted(set(untraced)))}" if untraced else "")
+        return cls(original, twin.to(memory_format=torch.channels_last), prepared)
+
+    def take(self, x: Tensor) -> Tensor:
+        """Pixels from anywhere, on the victim's device and in its precision. Raises UserError where they are not in [0, 1]."""
+        if not x.is_floating_point():
+            raise UserError(f"x: {x.dtype} pixels; floating point in [0, 1] is needed (divide by 255)")
+        if x.numel() and not bool((x >= 0).all() & (x <= 1).all()):
+            raise UserError(f"x: pixels from {x.min():.3g} to {x.max():.3g}; they must be in [0, 1], with normalisation inside the model")
+        return x.detach().to(self.device, self.dtype, copy=True)
+
+    @torch.no_grad()
+    def judge(self, x: Tensor) -> Tensor:
+        """Logits [B, m] of the model as it was handed over. x: [B, C, H, W]. Uncounted: it is the referee who asks."""
+        logits = self._original(x.clone())
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
+            what = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+            raise UserError(f"the model answers {what}; logits [{len(x)} inputs, at least 2 classes] are needed")
+        return logits
+
+    def compare(self, x: Tensor, logits: Tensor) -> None:
+        """Once: is the fast copy the same function? logits: [B, m] = judge(x)."""
+        if self._compared or not len(x):
+            return
+        self._compared = True
+        if reason := self._difference(x, logits):
+            self._fast, self.prepared = self._original, f"as given ({reason})"
+
+    @torch.no_grad()
+    def _difference(self, x: Tensor, logits: Tensor) -> str:
+        try:
+            fast = self._ask(x)
+        except Exception as error:  # user code on another memory format or without its own class: it may raise anything
+            return f"the fast copy raises {type(error).__name__}"
+        tolerance = 1e-9 if self.dtype == torch.float64 else 1e-3
+        if torch.allclose(fast, logits, rtol=tolerance, atol=tolerance * float(logits.nan_to_num(0, 0, 0).abs().max()), equal_nan=True):
+            return ""
+        if not torch.equal(self.judge(x).nan_to_num(), logits.nan_to_num()):
+            warnings.warn("the model answers the same input differently each time (dropout left on?): results will vary", stacklevel=2)
+            return "the model is random"
+        return "the fast copy gives other logits"
+
+    def _ask(self, x: Tensor) -> Tensor:
+        fmt = torch.channels_last if x.ndim == 4 and self._fast is not self._original else torch.contiguous_format
+        logits: Tensor = self._fast(x.clone(memory_format=fmt))  # a copy: the model's first layer may work in place
+        return logits
+
+    def white_box(self, s: State) -> WhiteBox:
+        """Full access during one run, counted on `s`."""
+        return WhiteBox(self._ask, s)
+
+    def black_box(self, s: State, answers: str = "score") -> BlackBox:
+        """Access to answers alone: "score" or "label"."""
+        return BlackBox(self._ask, s, answers)
+
+
+def answered(values: Tensor) -> Tensor:
+    """[B, …] → [B] bool: no NaN and no +∞ (−∞ is a class that a model rules out)."""
+    return (values.flatten(1) < torch.inf).all(1)
+
+
+class WhiteBox:
+    """Logits and input gradients. A pass that gives both is one query, and one gradient."""
+
+    def __init__(self, ask: Callable[[Tensor], Tensor], s: State) -> None:
+        self._ask, self._state = ask, s
+
+    @torch.no_grad()
+    def logits(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        """x: [n, C, H, W] → [n, m]. rows: [n] positions among the standing inputs; without, x holds k images of each, one after another."""
+        logits = self._ask(x)
+        self._state.asked(len(x), rows, answered=answered(logits))
+        return logits
+
+    def logits_and_gradient(self, x: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
+        """x: [B, C, H, W], the standing inputs → logits [B, m], ∇ₓℓ [B, C, H, W] with ℓ = `goal.losses`.
+
+        The losses are summed, so that an input's gradient does not depend on who stands beside it.
+        """
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_(True)
+            logits = self._ask(leaf)
+            if not logits.requires_grad:
+                raise UserError("the model has no input gradient: a white-box attack needs logits that are differentiable in x")
+            (gradient,) = torch.autograd.grad(goal.losses(logits).sum(), leaf)
+        logits = logits.detach()
+        self._state.asked(len(x), None, gradient=True, answered=answered(logits) & gradient.flatten(1).isfinite().all(1))
+        return logits, gradient
+
+
+class BlackBox:
+    """Scores (probabilities) or labels, and nothing else: no weights, no gradients, no module."""
+
+    __slots__ = ("answers", "labels", "scores")
+
+    labels: Callable[..., Tensor]
+    """(x: [n, C, H, W], rows=None) → [n] int64. rows as in `WhiteBox.logits`."""
+    scores: Callable[..., Tensor]
+    """(x: [n, C, H, W], rows=None) → [n, m], rows sum to 1. Refused where `answers` is "label"."""
+
+    def __init__(self, ask: Callable[[Tensor], Tensor], s: State, answers: str) -> None:
+        @torch.no_grad()
+        def scores(x: Tensor, rows: Tensor | None = None) -> Tensor:
+            logits = ask(x)
+            s.asked(len(x), rows, answered=answered(logits))
+            return logits.softmax(1)
+
+        def refuse(x: Tensor, rows: Tensor | None = None) -> Tensor:
+            raise UserError("this victim answers labels only: an attack with access = 'label' asks `victim.labels`")
+
+        self.answers = answers
+        self.labels = lambda x, rows=None: scores(x, rows).argmax(1)
+        self.scores = scores if answers == "score" else refuse

@@ -1,0 +1,245 @@
+"""What was found: a Row for each number, a store of rows, and what happened to each input. Torch-free."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from hashlib import blake2b
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robnas.errors import UserError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number with all that is needed to read it.
+
+    Args:
+        job: identity of the run that the number is about; "" where there is none.
+        study: name of the study that asked for it.
+        dataset, model: their names. family: "nas", "manual" or "custom". victim: digest of the weights.
+        search_seed, train_seed, attack_seed: of the searcher, of the training, of the attack.
+        kind: "search", "train", "attack" or "probe".
+        plugin: name of the class in small letters. params: its init arguments.
+        protocol: "paper", "artifact", "sound" or "custom".
+        access: "white", "score", "label" or "training"; what the attacker sees. norm: "linf", "l2"; what distances are measured in.
+        queries: passes through the model, all inputs together.
+        metric: "asr", "robust_accuracy", "clean_accuracy", … value: a proportion in [0, 1] or the metric's own unit; None where n = 0.
+        n: inputs that `value` is about. eligible: inputs that were attacked. errored: inputs without an answer, in no n.
+        ci: interval of `value` with confidence 95%, made by ci_method.
+        outcomes: file with what happened to each input, relative to the folder of the rows.
+        seconds: wall clock.
+        versions: of robnas and of what it stands on. commit: of the code.
+    """
+
+    metric: str
+    value: float | None
+    job: str = ""
+    study: str | None = None
+    dataset: str | None = None
+    model: str | None = None
+    family: str = "custom"
+    victim: str | None = None
+    search_seed: int | None = None
+    train_seed: int | None = None
+    attack_seed: int | None = None
+    kind: str = "attack"
+    plugin: str = ""
+    protocol: str = "custom"
+    params: dict[str, Any] = field(default_factory=dict)
+    access: str | None = None
+    norm: str | None = None
+    queries: int | None = None
+    n: int | None = None
+    eligible: int | None = None
+    errored: int = 0
+    ci: tuple[float, float] | None = None
+    ci_method: str | None = None
+    outcomes: str | None = None
+    seconds: float | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Equal for a re-run of the same measurement."""
+        return _key(asdict(self))
+
+    def to_json(self) -> str:
+        """One line; fields in the order of the documentation. What is not finite becomes null."""
+        mine = _plain(asdict(self))
+        return json.dumps({name: mine[name] for name in _ORDER}, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Row:
+        """Fields that a newer version added are passed over. Raises KeyError or TypeError where it is no row."""
+        known = {f.name: content[f.name] for f in fields(cls) if f.name in content}
+        if known.get("ci") is not None:
+            low, high = known["ci"]
+            known["ci"] = (low, high)
+        return cls(**known)
+
+
+_ORDER = (
+    *("job", "study", "dataset", "model", "family", "victim", "search_seed", "train_seed", "attack_seed", "kind", "plugin", "protocol"),
+    *("params", "access", "norm", "queries", "metric", "value", "n", "eligible", "errored", "ci", "ci_method", "outcomes", "seconds"),
+    *("versions", "commit"),
+)
+
+
+class Rows:
+    """A file of rows, one JSON object a line. It only grows, but that a re-run replaces its own rows.
+
+    Lines that cannot be read (cut off, or not ours) are named in a warning, passed over, and kept as they are.
+
+    Args:
+        path: of the file, e.g. "runs/…/results.jsonl"; made, with its folder, when the first row is written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Add rows; those with the same job, plugin, params and metric make way. All or nothing, also if killed in between."""
+        new = {row.key: row.to_json() for row in rows}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.path.parent):
+            old = [line for line in self._lines() if line.strip() and _line_key(line) not in new]
+            text = "".join(f"{line}\n" for line in [*old, *new.values()])
+            _replace(self.path, lambda file: file.write(text.encode()))
+
+    def read(self) -> list[Row]:
+        """All rows, oldest first."""
+        rows, bad = [], []
+        for number, line in enumerate(self._lines(), 1):
+            if not line.strip():
+                continue
+            try:
+                rows.append(Row.from_dict(json.loads(line)))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                bad.append(number)
+        if bad:
+            warnings.warn(f"{self.path}: line {', '.join(map(str, bad))} cannot be read as a row and is passed over", stacklevel=2)
+        return rows
+
+    def write_outcomes(self, name: str, outcomes: Mapping[str, NDArray[Any]]) -> str:
+        """What happened to each input, one array an aspect, `index` among them → the path to put into `Row.outcomes`."""
+        relative = Path("outcomes") / f"{name}.npz"
+        path = self.path.parent / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, lambda file: np.savez_compressed(file, allow_pickle=False, **outcomes))
+        return relative.as_posix()
+
+    def read_outcomes(self, row: Row) -> dict[str, NDArray[Any]]:
+        """The arrays of `write_outcomes`, in the order of `index`. Raises UserError where the row has none or the file is gone."""
+        path = self.path.parent / row.outcomes if row.outcomes else None
+        if path is None or not path.is_file():
+            raise UserError(f"no outcomes per input for {row.plugin} {row.metric} at {path or self.path}")
+        with np.load(path, allow_pickle=False) as content:
+            return dict(content)
+
+    def _lines(self) -> list[str]:
+        return self.path.read_text(errors="replace").split("\n") if self.path.exists() else []
+
+
+def outcomes_name(name: str, params: Mapping[str, Any], job: str = "") -> str:
+    """A file name for outcomes: `name` for people, the rest so that other parameters make another file."""
+    mark = blake2b(json.dumps([job, _plain(params)], sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
+    return f"{name}-{mark}"
+
+
+def of_trainer(trainer: Any) -> tuple[Rows, dict[str, Any]]:
+    """Where a trainer's rows go (`trainer.rows`, else in its root folder), and their origin (`trainer.provenance`, else little)."""
+    rows = getattr(trainer, "rows", None) or Rows(Path(trainer.default_root_dir) / "results.jsonl")
+    data, module = getattr(trainer, "datamodule", None), getattr(trainer, "lightning_module", None)
+    origin = {
+        "dataset": getattr(data, "name", None) or (type(data).__name__.lower() if data is not None else None),
+        "model": type(module).__name__ if module is not None else None,
+        "versions": versions(),
+    }
+    origin |= {k: v for k, v in (getattr(trainer, "provenance", None) or {}).items() if k in _ORDER}
+    return rows, origin
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = []
+    for name in ("robnas", "torch", "lightning", "numpy"):
+        try:
+            found.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return tuple(found)
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of robnas and of what its numbers depend on, nothing imported."""
+    return dict(_versions())
+
+
+def _key(content: Mapping[str, Any]) -> str:
+    same = [content.get("job", ""), content.get("plugin", ""), _plain(content.get("params", {})), content["metric"]]
+    return json.dumps(same, sort_keys=True)
+
+
+def _line_key(line: str) -> str | None:
+    try:
+        return _key(json.loads(line))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, strings, lists and dicts alone; ∞ as text, NaN as null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None if math.isnan(value) else str(float(value))
+    return int(value) if isinstance(value, np.integer) else str(value)
+
+
+def _replace(path: Path, fill: Callable[[IO[bytes]], Any]) -> None:
+    """The file is whole, old or new, at every moment."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One writer at a time, where the system has locks; the folder itself is locked, so nothing is left behind."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
