@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -26,12 +27,18 @@ def source_digest(module: str) -> str | None:
     return digest.hexdigest()[:16]
 
 
+def first_sentence(text: str) -> str:
+    """Of a paragraph, without its full stop; a stop ends a sentence where a capital follows ("Liu et al. (2019)" goes on)."""
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    return re.split(r"(?<=[.])\s+(?=[A-ZΑ-Ω])", paragraph)[0].removesuffix(".")
+
+
 _ACCESS = {"white": "the model's gradients", "score": "the model's scores", "label": "the model's answers", "training": "the training"}
 
 
 @dataclass(frozen=True)
 class Description:
-    """What a class says of itself in its source: the docstring's first line, and what it needs."""
+    """What a class says of itself in its source: the docstring's first sentence, and what it needs."""
 
     line: str = ""
     needs: str = ""
@@ -45,11 +52,11 @@ def describe(value: str) -> Description:
     module, _, attribute = value.partition(":")
     line = needs = ""
     for node in _lineage(module, attribute):
-        line = line or (ast.get_docstring(node) or "").partition("\n")[0]
+        line = line or first_sentence(ast.get_docstring(node) or "")
         needs = needs or next(_assigned(node, "needs"), "") or next((_ACCESS.get(a, a) for a in _assigned(node, "access")), "")
         if line and needs:
             break
-    return Description(line.rstrip("."), needs)
+    return Description(line, needs)
 
 
 def _lineage(module: str, attribute: str) -> Iterator[ast.ClassDef]:

@@ -1,0 +1,115 @@
+"""`robnas list`: what is there, without importing any of it."""
+
+import itertools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from robnas import jobs, plugins, source
+from robnas.configuration import files
+from robnas.errors import unknown
+from robnas.source import first_sentence
+from robnas.words import Parser
+
+Entry = dict[str, str]
+"""name, about (one line), provider (distribution and version, or folder), needs (what it cannot do without), state of a run, error."""
+
+
+def main(words: list[str]) -> None:
+    """`robnas list [KIND] [--json] [--check] [--runs DIR]`. Raises UserError for an unknown kind."""
+    parser = Parser("robnas list", description="What is there. Without KIND: everything but runs.")
+    parser.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    parser.add_argument("--check", action="store_true", help="import every plug-in and say what is broken")
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="where run folders are (runs)")
+    options = parser.parse_args(words)
+    if options.kind is not None and options.kind not in KINDS:
+        raise unknown("kind of thing to list", options.kind, KINDS)
+    kinds = [options.kind] if options.kind else [kind for kind in KINDS if kind != "runs"]
+    listed = {kind: _runs(options.runs) if kind == "runs" else KINDS[kind](options.check) for kind in kinds}
+    if options.json:
+        print(json.dumps(listed[options.kind] if options.kind else listed, indent=2, ensure_ascii=False))
+        return
+    for i, (kind, entries) in enumerate(listed.items()):
+        show(kind, entries, first=i == 0)
+
+
+def show(title: str, entries: list[Entry], first: bool = True) -> None:
+    """A table on a terminal, aligned text elsewhere. Columns that are empty in every row are left out."""
+    columns = [c for c in dict.fromkeys(key for entry in entries for key in entry) if any(entry.get(c) for entry in entries)]
+    rows = [[entry.get(column, "") for column in columns] for entry in entries]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+        for column in columns:
+            table.add_column(column, style="red" if column == "error" else None, no_wrap=column == "name")
+        for row in rows:
+            table.add_row(*row)
+        if not rows:
+            table.add_column("none")
+        Console().print(table, highlight=False, markup=False)
+        return
+    print(("" if first else "\n") + title)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows or [["none"]]:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths or [0], strict=True)).rstrip())
+
+
+def _plugins(group: str) -> Callable[[bool], list[Entry]]:
+    def entries(check: bool) -> list[Entry]:
+        out = []
+        for plugin in plugins.declared(group):
+            about = source.describe(plugin.value)
+            error = plugin.fault() if check else plugin.broken
+            out.append({"name": plugin.name, "about": about.line, "provider": plugin.provider, "needs": about.needs, "error": error})
+        return out
+
+    return entries
+
+
+def _genotypes(check: bool) -> list[Entry]:
+    from robnas.space import published
+
+    return [{"name": name, "about": published.entry(name).about} for name in published.names()]
+
+
+def _configs(check: bool) -> list[Entry]:
+    return [{"name": name, "about": _comment(path)} for name, path in files.shipped().items()]
+
+
+def _comment(path: Path) -> str:
+    """The first sentence of the comment that a config begins with."""
+    comment = []
+    for line in itertools.takewhile(lambda line: line.startswith("#"), path.read_text("utf-8").splitlines()):
+        comment.append(line.lstrip("# ").strip())
+        if line.endswith("."):
+            break
+    return first_sentence(" ".join(comment))
+
+
+def _runs(root: str) -> list[Entry]:
+    return [
+        {
+            "name": str(job.folder),
+            "about": job.experiment,
+            "state": job.state(),
+            "created": str(job.facts.get("created", ""))[:16].replace("T", " "),
+        }
+        for job in jobs.find(root)
+    ]
+
+
+KINDS: dict[str, Callable[[bool], list[Entry]]] = {
+    "attacks": _plugins("robnas.attacks"),
+    "probes": _plugins("robnas.probes"),
+    "searchers": _plugins("robnas.searchers"),
+    "models": _plugins("robnas.models"),
+    "data": _plugins("robnas.data"),
+    "genotypes": _genotypes,
+    "configs": _configs,
+    "runs": lambda check: _runs("runs"),
+}
+"""What can be listed → its entries; the argument: whether to import it."""

@@ -1,0 +1,125 @@
+"""`robnas new attack NAME`: an installable plug-in package to start from."""
+
+import keyword
+import re
+from pathlib import Path
+
+from robnas import plugins
+from robnas.errors import UserError, require, unknown
+from robnas.words import Parser
+
+PYPROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "robnas-{dashed}"
+version = "0.1.0"
+dependencies = ["robnas"]
+
+[project.entry-points."robnas.attacks"]
+{name} = "robnas_{name}:{cls}"
+"""
+
+MODULE = '''\
+"""{cls}: say here what the attack is and which paper it is from."""
+
+from robnas.attacks.base import Evasion
+
+
+class {cls}(Evasion):
+    """One line that `robnas list` shows.
+
+    Args:
+        eps: radius ε of the L∞ ball, in pixels of [0, 1].
+        step_size: of one step, same unit.
+        steps: how many.
+        goal: "untargeted", "most_likely" or "least_likely".
+    """
+
+    access = "white"  # or "score" or "label": then `victim` answers with scores or labels only
+
+    def __init__(self, eps: float = 8 / 255, step_size: float = 2 / 255, steps: int = 7, goal: str = "untargeted") -> None:
+        super().__init__(eps=eps, steps=steps, goal=goal)
+        self.step_size = step_size
+
+    def step(self, victim, s):
+        """s.x_t → x_{{t+1}} of the inputs that still stand, [B, C, H, W] in [0, 1]; s.x are the clean ones."""
+        logits, gradient = victim.logits_and_gradient(s.x_t, s.goal)
+        s.leave(s.goal.reached(logits))
+        return self.project(s.x_t + self.step_size * s.keep(gradient).sign(), s.x)
+'''
+
+CONFIG = """\
+# robnas attack RUN… --config {name}.yaml
+attacks:
+  {name}: {{class_path: {name}, init_args: {{eps: 8/255}}}}
+"""
+
+TEST = """\
+import torch
+from robnas_{name} import {cls}
+from torch import nn
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+
+
+def test_stays_in_the_ball_and_in_the_image():
+    x = torch.rand(8, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    x_adv = {cls}(eps=0.1)(model(), x).x_adv
+    assert (x_adv - x).abs().max() <= 0.1 + 1e-6
+    assert 0 <= x_adv.min()
+    assert x_adv.max() <= 1
+
+
+def test_nothing_breaks_at_zero_eps():
+    x = torch.rand(8, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    assert not {cls}(eps=0.0)(model(), x).success.any()
+"""
+
+KINDS = ("attack",)
+
+
+def main(words: list[str]) -> None:
+    """`robnas new attack NAME [--out DIR]`. Raises UserError."""
+    parser = Parser("robnas new", description="A plug-in package to start from: class, pyproject, config and test.")
+    parser.add_argument("kind", metavar="attack", help="what the plug-in adds")
+    parser.add_argument("name", metavar="NAME", help="its short name in configs, such as my_attack")
+    parser.add_argument("--out", default=".", metavar="DIR", help="where the package's folder is made (the current folder)")
+    options = parser.parse_args(words)
+    if options.kind not in KINDS:
+        raise unknown("kind of plug-in", options.kind, KINDS)
+    folder = attack(options.name, Path(options.out))
+    name = options.name
+    print(f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
+    print(f"next: pip install -e {folder} && robnas list attacks && robnas attack RUN --config {folder / name}.yaml")
+
+
+def attack(name: str, out: Path = Path()) -> Path:
+    """Writes the package `robnas-<name>` into `out` and returns its folder.
+
+    Raises:
+        UserError: a name that cannot name a module or is taken, or a folder that is there already.
+    """
+    valid = re.fullmatch(r"[a-z][a-z0-9_]*", name) is not None and not keyword.iskeyword(name)
+    require(valid, f"NAME: {name!r} is no name for a module: small letters, digits and _ are, such as 'my_attack'")
+    if (taken := plugins.available("robnas.attacks").get(name)) is not None:
+        raise UserError(f"NAME: the attack {name!r} exists already, in {taken.provider}")
+    dashed = name.replace("_", "-").strip("-")
+    folder = out / f"robnas-{dashed}"
+    if folder.exists():
+        raise UserError(f"{folder} exists already; nothing is overwritten")
+    values = {"name": name, "dashed": dashed, "cls": "".join(part.capitalize() for part in name.split("_"))}
+    folder.mkdir(parents=True)
+    for file, text in {
+        "pyproject.toml": PYPROJECT,
+        f"robnas_{name}.py": MODULE,
+        f"{name}.yaml": CONFIG,
+        f"test_{name}.py": TEST,
+    }.items():
+        (folder / file).write_text(text.format(**values), encoding="utf-8")
+    return folder
