@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -171,6 +172,22 @@ def of_trainer(trainer: Any) -> tuple[Rows, dict[str, Any]]:
     }
     origin |= {k: v for k, v in (getattr(trainer, "provenance", None) or {}).items() if k in _ORDER}
     return rows, origin
+
+
+def init_arguments(plugin: object, base: type) -> dict[str, Any]:
+    """What a plug-in was built with: the arguments of `__init__` of its class and of those between it and `base`.
+
+    Each is kept as an attribute of its own name, as scikit-learn's estimators do. Raises TypeError where one is not.
+    """
+    found: dict[str, Any] = {}
+    for cls in (c for c in type(plugin).__mro__ if issubclass(c, base) and "__init__" in vars(c)):
+        for name, p in list(inspect.signature(cls.__init__).parameters.items())[1:]:
+            if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) or name in found:
+                continue
+            if not hasattr(plugin, name):
+                raise TypeError(f"{cls.__name__}: keep the argument {name!r} as an attribute of that name; the results name it")
+            found[name] = getattr(plugin, name)
+    return found
 
 
 @cache

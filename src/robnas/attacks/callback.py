@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from abc import abstractmethod
 from typing import Any, ClassVar, Protocol
@@ -57,22 +56,6 @@ class Attack(Callback):
     def proportions(self, outcomes: Outcomes) -> dict[str, tuple[int, int]]:
         """Outcomes of all inputs → by metric, how many of how many. The first is the one that the attack is about."""
 
-    def parameters(self) -> dict[str, Any]:
-        """Every init argument by name. Each is kept as an attribute of its own name, as scikit-learn's estimators do.
-
-        Raises:
-            TypeError: one is not.
-        """
-        found: dict[str, Any] = {}
-        for cls in (c for c in type(self).__mro__ if issubclass(c, Attack) and "__init__" in vars(c)):
-            for name, p in list(inspect.signature(cls.__init__).parameters.items())[1:]:
-                if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) or name in found:
-                    continue
-                if not hasattr(self, name):
-                    raise TypeError(f"{cls.__name__}: keep the argument {name!r} as an attribute of that name; the results name it")
-                found[name] = getattr(self, name)
-        return found
-
     # Lightning's hooks
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -124,7 +107,7 @@ class Attack(Callback):
 
     def _rows(self, trainer: Trainer, outcomes: Outcomes, seconds: float) -> tuple[Row, ...]:
         store, origin = results.of_trainer(trainer)
-        params = self.parameters()
+        params = results.init_arguments(self, Attack)
         where = results.outcomes_name(self.name, params, origin.get("job", ""))
         common: dict[str, Any] = {"attack_seed": 0, "victim": self._victim.digest} | origin
         common |= {"kind": "attack", "plugin": type(self).__name__.lower(), "params": params, "access": self.access, "norm": self.norm}
