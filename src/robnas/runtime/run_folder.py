@@ -1,0 +1,178 @@
+"""From a resolved configuration to a run that is ready: its job, its folder, where it goes on, who logs, what its rows say."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch.loggers import Logger
+
+from robnas import jobs
+from robnas.errors import UserError
+from robnas.jobs import Job, write_atomically
+from robnas.results import versions
+from robnas.runtime import checkpoints, loggers
+
+
+@dataclass
+class Run:
+    """A prepared run. `ckpt_path`: where it goes on, if it does; `finished`: there is nothing to do."""
+
+    job: Job
+    config: dict[str, Any]
+    ckpt_path: str | None = None
+    finished: bool = False
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """`runs/<experiment>/<job>`."""
+        return self.job.folder
+
+    def loggers(self) -> list[Logger]:
+        """metrics.csv first, then W&B where the configuration wants it."""
+        return loggers.build(self.folder, self.config.get("wandb") or "offline", f"{self.job.experiment}/{self.job.name}", self.config)
+
+    def finish(self) -> None:
+        """The run came to its end: the same command has nothing to do from now on. Others may use the folder."""
+        if is_first_rank():
+            self.job.mark_finished()
+            self.job.release()
+
+    def release(self) -> None:
+        """The run ended otherwise; it may be gone on with."""
+        self.job.release()
+
+
+def prepare(config: Mapping[str, Any], *, data: Any = None, argv: list[str] | None = None) -> Run:
+    """Make a `fit`'s folder ready. The first rank writes; the others, running the same command, find what it found.
+
+    Args:
+        config: resolved, in plain values, with the top-level keys experiment, runs, overwrite, ckpt_path ("last" or a file), wandb.
+        data: the data module; its `fingerprint()` says which images these are.
+        argv: the command, for job.json; this process's own if not given.
+
+    Raises:
+        UserError: the job was begun and neither going on nor starting anew was asked for; somebody else is working in its folder;
+            the checkpoint to go on from is missing, or broken with none before it.
+    """
+    config = dict(config)
+    foreign = {"data": data.fingerprint()} if hasattr(data, "fingerprint") else {}
+    root = Path(config.get("runs") or "runs")
+    job = Job(jobs.identity(config, foreign=foreign), config.get("experiment") or "run", root)
+    overwrite, wanted, first = bool(config.get("overwrite")), config.get("ckpt_path"), is_first_rank()
+    state, kept = job.state(), job.folder / "checkpoints"
+    if state == "finished" and not overwrite:
+        if first:
+            print(f"finished already: {job.folder} (--overwrite starts anew)", flush=True)
+        return Run(job, config, finished=True, provenance=provenance(job, config, data))
+    if first:
+        job.acquire()
+    try:
+        ckpt_path = None if overwrite and wanted == "last" else _checkpoint(wanted, kept, first)
+        if first:
+            if wanted is None and not overwrite and state == "unfinished" and _any(kept):
+                raise UserError(f"{job.folder} was begun and is unfinished: --ckpt_path last goes on, --overwrite starts anew")
+            if overwrite or (state == "unfinished" and ckpt_path is None):
+                job.clear()
+            job.start(command=["robnas", *(sys.argv[1:] if argv is None else argv)], upstream=jobs.upstream(config), versions=versions())
+            write_atomically(job.folder / "config.yaml", yaml.safe_dump(pinned(config), sort_keys=False, allow_unicode=True, width=120))
+    except BaseException:
+        job.release()
+        raise
+    return Run(job, config, str(ckpt_path) if ckpt_path else None, provenance=provenance(job, config, data))
+
+
+def existing(folder: str | Path, checkpoint: str = "last") -> Run:
+    """A run that was trained before, to be evaluated. checkpoint: "last", "best", or a file.
+
+    Raises UserError in one line where there is no run folder, no configuration or no whole checkpoint.
+    """
+    path = Path(folder)
+    job = jobs.job_at(path)
+    if job is None:
+        known = [str(j.folder) for j in jobs.find(path.parents[1] if len(path.parts) > 2 else "runs")][:5]
+        raise UserError(f"{folder} is no run folder{'; there are ' + ', '.join(known) if known else ''} (robnas list runs)")
+    try:
+        config = yaml.safe_load((job.folder / "config.yaml").read_text("utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{job.folder / 'config.yaml'} cannot be read: {' '.join(str(error).split())}") from error
+    kept = job.folder / "checkpoints"
+    found = checkpoints.choose(kept) if checkpoint == "last" else kept / "best.ckpt" if checkpoint == "best" else Path(checkpoint)
+    if found is None or not found.is_file():
+        raise UserError(f"{folder} has no {checkpoint} checkpoint{'' if job.state() == 'finished' else ': it is unfinished'}")
+    return Run(job, config, str(found), finished=job.state() == "finished", provenance=provenance(job, config))
+
+
+def provenance(job: Job, config: Mapping[str, Any], data: Any = None) -> dict[str, Any]:
+    """What every row says beside its number, as far as the configuration knows it."""
+    model = config.get("model") or {}
+    arguments = model.get("init_args") or {}
+    seed = config.get("seed_everything")
+    searches = str(model.get("class_path", "")).endswith("Search")
+    network = arguments.get("network")
+    return {
+        "job": job.name,
+        "dataset": getattr(data, "name", None) or str((config.get("data") or {}).get("class_path", "")).rpartition(".")[2].lower(),
+        "model": str(network) if network else job.experiment,
+        "search_seed": seed if searches else None,
+        "train_seed": None if searches else seed,
+        "protocol": config.get("protocol") or "custom",
+        "commit": commit(),
+        "versions": versions(),
+    }
+
+
+def commit() -> str | None:
+    """Of robnas's own checkout, with a + where it was changed; None where it is installed without one."""
+    home = Path(__file__).resolve().parents[3]
+    if not (home / ".git").exists():
+        return None
+    git = ["git", "-C", str(home)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "src"], capture_output=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.returncode else "")
+
+
+def is_first_rank() -> bool:
+    """Known before any process group is there: launchers say it in the environment."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK"))
+
+
+def pinned(config: Any) -> Any:
+    """`runs/search/latest` is another job tomorrow: what config.yaml keeps is the folder that it is now."""
+    if isinstance(config, Mapping):
+        return {k: pinned(v) for k, v in config.items()}
+    if isinstance(config, (list, tuple)):
+        return [pinned(v) for v in config]
+    if isinstance(config, str) and Path(config).name == "latest" and (job := jobs.job_at(config)) is not None:
+        return str(Path(config).with_name(job.name))
+    return config
+
+
+def _any(kept: Path) -> bool:
+    return any((kept / name).exists() for name in (checkpoints.LAST, checkpoints.PREVIOUS))
+
+
+def _checkpoint(wanted: str | None, kept: Path, say: bool) -> Path | None:
+    """Where to go on."""
+    if wanted is None:
+        return None
+    if wanted != "last":
+        if not Path(wanted).is_file():
+            raise UserError(f"ckpt_path: there is no checkpoint {wanted}; 'last' goes on from the run's own")
+        return Path(wanted)
+    found = checkpoints.choose(kept, say)
+    if found is None:
+        if _any(kept):
+            raise UserError(f"no checkpoint in {kept} can be read: --overwrite starts anew")
+        if say:
+            print("no checkpoint yet: starting from the beginning", flush=True)
+    return found

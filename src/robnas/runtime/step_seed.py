@@ -1,0 +1,25 @@
+"""Randomness inside a step (dropout, say) is a function of the step, so that a killed run goes on bit for bit."""
+
+import os
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from robnas import seeds
+
+
+class StepSeed(Callback):
+    """Seeds torch's generators, of every device, at the start of each training batch.
+
+    Args:
+        seed: that of `seed_everything` if not given.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """By seed, epoch, batch and rank: ranks see different inputs and draw different noise."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
+        torch.manual_seed(seeds.derive(seed, "step", trainer.current_epoch, batch_idx, trainer.global_rank))
