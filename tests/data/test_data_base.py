@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import CombinedLoader
 
-from robnas.data import Batch, Digits, ImageData, Images
+from robnas.data import Batch, Digits, ImageData, Images, augmentation
 from robnas.data.base import channel_statistics
 from robnas.errors import UserError
 
@@ -39,7 +39,7 @@ def running(data: ImageData, training: bool = True, halves: bool = False, rank: 
 
 def test_validation_is_held_out_of_training_and_test_is_apart():
     data = Dots(batch_size=4, validation=0.25)
-    trained = {i for _ in range(1) for batch in data.train_dataloader() for i in batch.index.tolist()}
+    trained = {i for batch in data.train_dataloader() for i in batch.index.tolist()}
     validated = [i for batch in data.val_dataloader() for i in batch.index.tolist()]
     kept, held = data.parts()
     assert validated == held.tolist() == sorted(validated)
@@ -64,6 +64,10 @@ def test_a_search_is_given_both_halves_and_validates_on_the_second():
     assert [set(batch) for batch in batches] == [{"train", "valid"}] * 5
     for name, half in zip(("train", "valid"), data.halves(), strict=True):
         assert sorted(i for batch in batches for i in batch[name].index.tolist()) == half.tolist()
+    places = [
+        [half.tolist().index(i) for b in batches for i in b[k].index.tolist()] for k, half in zip(batches[0], data.halves(), strict=True)
+    ]
+    assert places[0] != places[1]  # each in an order of its own
     assert [i for batch in data.val_dataloader() for i in batch.index.tolist()] == data.halves()[1].tolist()
 
 
@@ -100,13 +104,24 @@ def test_training_batches_are_augmented_by_seed_epoch_and_index():
     batch = data.sets()[0].__getitems__(torch.tensor([3, 9]))
     moved = data.on_after_batch_transfer(batch, 0)
     assert torch.equal(moved.x, data.augmented(batch, epoch=3).x)
-    assert not torch.equal(moved.x, data.augmented(batch, epoch=4).x)
     alone = data.sets()[0].__getitems__(torch.tensor([9]))
     assert torch.equal(data.on_after_batch_transfer(alone, 0).x, moved.x[1:])
     painted = (moved.x == torch.tensor(data.mean)[:, None, None]).all(1)
     assert painted.flatten(1).sum(1).min() >= 4  # the square has the mean's colour: zero once normalised
     data.augment = False
     assert torch.equal(data.on_after_batch_transfer(batch, 0).x, batch.x / 255)
+
+
+@pytest.mark.parametrize("step", ["crop", "flip", "cutout"])
+def test_each_step_is_drawn_anew_in_every_epoch(step, monkeypatch):
+    for other in {"crop", "flip", "cutout"} - {step}:
+        monkeypatch.setattr(augmentation, other, lambda x, *args: x)
+    data = Dots()
+    batch = data.sets()[0].__getitems__(torch.arange(41))
+    batch = batch._replace(x=torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8).repeat(41, 3, 1, 1))
+    assert torch.equal(data.augmented(batch, 0).x, data.augmented(batch, 0).x)
+    assert not torch.equal(data.augmented(batch, 0).x, data.augmented(batch, 1).x)
+    assert not torch.equal(data.augmented(batch, 0).x, batch.x / 255)
 
 
 def test_mean_and_deviation_are_the_training_set_s():
@@ -117,7 +132,7 @@ def test_mean_and_deviation_are_the_training_set_s():
     assert data.std[0] == pytest.approx(x[:, 0].std(unbiased=False).item(), abs=1e-12)
     assert data.std[1] == 1e-3  # a constant channel
     x = torch.randint(0, 256, (50, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    mean, std = channel_statistics(Images(x, torch.zeros(50)))
+    _, std = channel_statistics(Images(x, torch.zeros(50)))
     assert std == pytest.approx((x / 255).std((0, 2, 3), unbiased=False).tolist(), rel=1e-5)
 
 

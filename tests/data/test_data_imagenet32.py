@@ -77,7 +77,7 @@ def test_a_pickle_that_would_run_something_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "train_data_batch_1"
     path.write_bytes(pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [1], "mean": Evil()}))
-    with pytest.raises(UserError, match="not an official ImageNet32 file .*system"):
+    with pytest.raises(UserError, match=r"not an official ImageNet32 file .*system"):
         first_classes(path, 60)
     assert not (tmp_path / "evil").exists()
 
