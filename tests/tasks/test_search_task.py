@@ -104,7 +104,7 @@ def test_alpha_moves_on_the_second_half_and_weights_on_the_first(tmp_path):
         def training_step(self, batch, batch_idx):
             for half, b in batch.items():
                 seen[half].update(b.index.tolist())
-            super().training_step(batch, batch_idx)
+            return super().training_step(batch, batch_idx)
 
     trainer(tmp_path).fit(search(Watched), digits())
     assert not seen["train"] & seen["valid"]

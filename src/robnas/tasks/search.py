@@ -178,8 +178,8 @@ class Search(LightningModule):
         """DDP has sent the weights to every rank; α is hidden from it."""
         collectives.broadcast_([a.data for a in self._alpha])
 
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
-        """Eq. 4. batch: "train" and "valid", each (x: [B, C, H, W] in [0, 1], y: [B], index)."""
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
+        """Eq. 4. batch: "train" and "valid", each (x: [B, C, H, W] in [0, 1], y: [B], index). → {"loss": of the weight step}."""
         epochs, step = self.trainer.max_epochs or 1, self.global_step
         if self._epoch_begun < self.current_epoch:  # not a hook of Lightning: those are left out where a run goes on in mid-epoch
             self.searcher.epoch_start(self.current_epoch, epochs)
@@ -189,9 +189,10 @@ class Search(LightningModule):
         weights.param_groups[0]["lr"] = cosine(self.current_epoch, epochs, self.learning_rate, self.learning_rate_min)
         if self.current_epoch >= self.architecture_warmup and step % self.n_step == 0:
             self._architecture_step(batch, weights.optimizer, alpha.optimizer)
-        self._weight_step(batch["train"], weights)
+        loss = self._weight_step(batch["train"], weights)
         if (step + 1) % self.agreement_every == 0:
             self._require_agreement()
+        return {"loss": loss}
 
     def _architecture_step(self, batch: Mapping[str, Any], weights: torch.optim.Optimizer, alpha: torch.optim.Optimizer) -> None:
         train, valid = (self._repeatable(batch[half], half) for half in ("train", "valid"))
@@ -206,7 +207,7 @@ class Search(LightningModule):
             a.grad = g
         alpha.step()  # the raw optimizer: Lightning counts weight steps alone, so that global_step is the number of batches
 
-    def _weight_step(self, batch: Any, optimizer: Any) -> None:
+    def _weight_step(self, batch: Any, optimizer: Any) -> Tensor:
         with bilevel.noise(self._noise("weights"), self.device):
             logits = self._logits(batch[0])
         loss = cross_entropy(logits, batch[1])
@@ -216,6 +217,7 @@ class Search(LightningModule):
             nn.utils.clip_grad_norm_(self._weights, self.gradient_clip)
         optimizer.step()
         self._log("train", loss.detach(), logits.detach(), batch[1], on_epoch=True, on_step=False)
+        return loss.detach()
 
     def _repeatable(self, batch: Any, half: str) -> bilevel.Loss:
         x, y = batch[0], batch[1]
