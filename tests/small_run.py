@@ -1,6 +1,6 @@
 """A run small enough to be killed and gone on with many times: `python small_run.py FOLDER [key=value …]`.
 
-Dropout, batch norm, momentum, a schedule by epoch, a loss logged by step and by epoch, and a metric with a state: all that a resume can lose.
+Dropout, batch norm, momentum, a schedule by epoch, a loss logged by step and by epoch, a metric with a state: what a resume can lose.
 """
 
 import os

@@ -205,6 +205,12 @@ def write_atomically(path: Path, text: str) -> None:
     new.replace(path)
 
 
+def release_all() -> None:
+    """For a process that does many jobs: none of them holds its folder any longer."""
+    while _held:
+        os.close(_held.popitem()[1])
+
+
 # A record lock of POSIX, not flock: it belongs to the process alone. A forked worker of a data loader does not share it, so it is gone
 # as soon as the process is, even while its workers still linger.
 _held: dict[Path, int] = {}
@@ -246,10 +252,11 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _counted(value: Any, key: str) -> Any:
-    """What of a value counts, in plain JSON. key: dotted; None counts as not given."""
+    """What of a value counts, in plain JSON. key: dotted. None and what is empty count as not given."""
     if isinstance(value, Mapping):
         inner = {str(k): (f"{key}.{k}" if key else str(k), v) for k, v in value.items() if v is not None}
         out = {k: _counted(v, path) for k, (path, v) in inner.items() if not any(fnmatchcase(path, pattern) for pattern in IGNORED)}
+        out = {k: v for k, v in out.items() if v not in ({}, [])}
         if isinstance(class_path := value.get("class_path"), str) and (source := _foreign_source(class_path)):
             out["source"] = source
         return out

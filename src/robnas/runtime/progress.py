@@ -6,7 +6,6 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
-from torch import Tensor
 
 
 def on_terminal() -> bool:
@@ -53,12 +52,9 @@ class PlainLines(ProgressBar):
             print(*args, sep=sep, end=end, flush=True)
 
     def _shown(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-        """Losses and accuracies; what a task shows on a bar beside them, too."""
-        items = trainer.callback_metrics | self.get_metrics(trainer, pl_module)
-        twice = [k for k in items if k.endswith(("_step", "_epoch"))]  # of the same metric, which is there without the ending
-        good = {k: v for k, v in items.items() if k != "v_num" and k not in twice and isinstance(v, (int, float, Tensor))}
-        shown = {k: float(v) for k, v in good.items() if "loss" in k or "accuracy" in k or k in self.get_metrics(trainer, pl_module)}
-        return dict(sorted(shown.items()))
+        """Losses and accuracies. `name_step` and `name_epoch` stand beside `name`, and say the same."""
+        metrics = sorted(trainer.callback_metrics.items())
+        return {k: float(v) for k, v in metrics if ("loss" in k or "acc" in k) and not k.endswith(("_step", "_epoch"))}
 
     def _line(self, what: str, numbers: dict[str, float], seconds: float) -> None:
         if self._enabled:

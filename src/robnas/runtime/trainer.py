@@ -21,7 +21,16 @@ from robnas.runtime.step_seed import StepSeed
 if TYPE_CHECKING:
     from robnas.results import Row, Rows
 
-_HUSH = ("💡 Tip", "GPU available", "TPU available", "HPU available", "IPU available", "`Trainer.fit` stopped")
+_HUSH = (
+    "💡 Tip",
+    "GPU available",
+    "TPU available",
+    "HPU available",
+    "IPU available",
+    "`Trainer.fit` stopped",
+    "Restoring states from",
+    "Loaded model weights from",
+)
 _NOISE = (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",

@@ -18,6 +18,8 @@ from lightning.pytorch.utilities import rank_zero_only
 GRACE = 3.0
 """Seconds that the end of a run waits for the other process at most; that goes on by itself, and gives up in time."""
 
+_left: list["subprocess.Popen[bytes]"] = []  # those that were not waited for
+
 
 class Wandb(Logger):
     """Metrics, pictures and tables for W&B.
@@ -78,12 +80,13 @@ class Wandb(Logger):
         if self._process is None or self._broken:
             return
         self._say({"kind": "end", "code": 0 if status in ("success", "finished") else 1})
-        end = time.monotonic() + GRACE
-        while self._process is not None and self._process.poll() is None and time.monotonic() < end:
+        end, process = time.monotonic() + GRACE, self._process
+        while process.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
         self._listen()
-        if self._process is not None:
-            self._process.returncode = self._process.poll() if self._process.poll() is not None else 0  # not ours to wait for any more
+        if process.poll() is None:
+            warn(f"not done after {GRACE:.0f} s; it goes on by itself for a while")
+        _left.append(process)
         self._process = None
 
     def _say(self, event: dict[str, Any]) -> None:
@@ -101,6 +104,7 @@ class Wandb(Logger):
             self._give_up(f"{type(error).__name__}: {error}")
 
     def _begin(self) -> None:
+        _left[:] = [p for p in _left if p.poll() is None]
         folder = self.folder / "wandb"
         folder.mkdir(parents=True, exist_ok=True)
         self._events = folder / f"events-{os.getpid()}.jsonl"

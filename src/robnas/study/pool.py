@@ -1,0 +1,203 @@
+"""A pool of warm worker processes on this machine: runs robnas commands as jobs, and goes on after a kill of a worker or of itself."""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from robnas import jobs
+from robnas.errors import require
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended. status: exit status, negative: the signal that killed its worker; `attempts`: 0 where it was done before."""
+
+    argv: tuple[str, ...]
+    status: int
+    log: Path
+    seconds: float = 0.0
+    attempts: int = 1
+
+    @property
+    def good(self) -> bool:
+        """Whether it did what it was asked."""
+        return self.status == 0
+
+    def __str__(self) -> str:
+        how = f"killed by signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
+        return f"robnas {' '.join(self.argv)}: {'done' if self.good else f'{how}, see {self.log}'}"
+
+
+@dataclass
+class Worker:
+    """A process, and the job it has."""
+
+    process: "subprocess.Popen[str]"
+    job: int | None = None
+    since: float = 0.0
+
+
+@dataclass
+class Pool:
+    """Runs commands, `workers` at a time, each worker on its share of the cores.
+
+    A command that was done in an earlier call is not run again; the folder remembers. `fit` gets `--ckpt_path last`, unless it says
+    otherwise, so a job that was killed goes on where it was, and a finished one returns at once. A worker that dies takes nothing with
+    it: its job is tried once more on a new one.
+
+    Args:
+        workers: processes at a time.
+        folder: keeps logs and what is done.
+        runner: "module:function", called as function(argv) in the worker.
+        preload: modules that every worker imports before its first job.
+        threads: of each worker; its share of the cores if not given.
+        quiet: no progress.
+    """
+
+    workers: int = 2
+    folder: Path = Path("runs/.pool")
+    runner: str = "robnas.__main__:main"
+    preload: Sequence[str] = ("robnas.cli",)
+    threads: int | None = None
+    quiet: bool = False
+    _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        require(self.workers >= 1, f"workers: {self.workers} is not at least 1")
+        self.folder = Path(self.folder)
+
+    def run(self, commands: Sequence[Sequence[str]]) -> list[Outcome]:
+        """argv of each command, without "robnas" → how each ended, in the same order. Ends all workers before it returns or raises."""
+        todo = [tuple(map(str, argv)) for argv in commands]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        outcomes: dict[int, Outcome] = {i: Outcome(argv, 0, self.log(argv), attempts=0) for i, argv in enumerate(todo) if self.done(argv)}
+        first = {argv: i for i, argv in reversed(list(enumerate(todo)))}  # the same command twice is one job
+        waiting = [i for i in sorted(first.values()) if i not in outcomes]
+        attempts = dict.fromkeys(waiting, 0)
+        alive: list[Worker] = []
+        try:
+            with self._progress(len(todo)) as show:
+                show(outcomes)
+                while waiting or any(w.job is not None for w in alive):
+                    while len(alive) < min(self.workers, len(waiting) + sum(w.job is not None for w in alive)):
+                        alive.append(self._begin())
+                    for worker, answer in self._answers():
+                        if worker.job is not None:
+                            i, took = worker.job, time.monotonic() - worker.since
+                            status = answer["status"] if answer else self._ended(worker)
+                            if answer is None and attempts[i] < 2:
+                                waiting.insert(0, i)
+                            else:
+                                outcomes[i] = Outcome(todo[i], status, self.log(todo[i]), took, attempts[i])
+                                self._remember(outcomes[i])
+                        elif answer is None:
+                            raise RuntimeError(f"a worker ended before it was ready (status {self._ended(worker)}): see {self._own_log}")
+                        worker.job = None
+                        if answer is None:
+                            alive.remove(worker)
+                        elif waiting:
+                            worker.job, worker.since = waiting.pop(0), time.monotonic()
+                            attempts[worker.job] += 1
+                            self._give(worker, todo[worker.job])
+                        show(outcomes)
+        finally:
+            for worker in alive:
+                worker.process.kill()
+                self._ended(worker)
+        return [outcomes[first[argv]] if i not in outcomes else outcomes[i] for i, argv in enumerate(todo)]
+
+    # What is remembered
+
+    def log(self, argv: Sequence[str]) -> Path:
+        """What a command printed, over all its attempts."""
+        return self.folder / f"{jobs.identity({'argv': [f'{word} ' for word in argv]})[:12]}.log"
+
+    def done(self, argv: Sequence[str]) -> bool:
+        """Whether it came to a good end before, with the same files and run folders. A `fit` is asked itself: it knows its folder."""
+        return tuple(argv[:1]) != ("fit",) and self._note(argv).is_file()
+
+    def _note(self, argv: Sequence[str]) -> Path:
+        runs = [str(job.facts.get("created")) for word in argv if (job := jobs.job_at(word)) is not None]  # not one that was made anew
+        return self.folder / f"{jobs.identity({'argv': list(argv)}, runs)[:12]}.json"
+
+    def _remember(self, outcome: Outcome) -> None:
+        if outcome.good:
+            note = {"argv": outcome.argv, "seconds": round(outcome.seconds, 1), "attempts": outcome.attempts}
+            jobs.write_atomically(self._note(outcome.argv), json.dumps(note) + "\n")
+
+    # Workers
+
+    @property
+    def _own_log(self) -> Path:
+        return self.folder / "workers.log"
+
+    def _begin(self) -> Worker:
+        threads = str(self.threads or max(1, (os.cpu_count() or 1) // self.workers))
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+        with self._own_log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "robnas.study.worker", self.runner, *self.preload],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                text=True,
+                bufsize=1,
+            )
+        worker = Worker(process)
+        assert process.stdout is not None
+        self._selector.register(process.stdout, selectors.EVENT_READ, worker)
+        return worker
+
+    def _give(self, worker: Worker, argv: tuple[str, ...]) -> None:
+        going_on = ["--ckpt_path", "last"] if argv[0] == "fit" and not any(_decides(a) for a in argv) else []
+        assert worker.process.stdin is not None
+        with suppress(BrokenPipeError):  # it died in between; its end is read next
+            worker.process.stdin.write(json.dumps({"argv": [*argv, *going_on], "log": str(self.log(argv))}) + "\n")
+
+    def _answers(self) -> Iterator[tuple[Worker, dict[str, Any] | None]]:
+        """Workers that are ready or have finished a job, with what they say; None: dead."""
+        for key, _ in self._selector.select():
+            line = key.fileobj.readline()  # type: ignore[union-attr]
+            yield key.data, json.loads(line) if line.endswith("\n") else None
+
+    def _ended(self, worker: Worker) -> int:
+        process = worker.process
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None and not pipe.closed:
+                if pipe is process.stdout:
+                    self._selector.unregister(pipe)
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        return process.wait()
+
+    @contextmanager
+    def _progress(self, total: int) -> Iterator[Any]:
+        console = Console(stderr=True, quiet=self.quiet)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        said: set[int] = set()
+        with Progress(*columns, console=console, disable=self.quiet or not console.is_terminal) as bar:
+            task = bar.add_task("jobs", total=total)
+
+            def show(outcomes: dict[int, Outcome]) -> None:
+                bar.update(task, completed=len(outcomes))
+                for i in sorted(set(outcomes) - said):
+                    said.add(i)
+                    console.print(f"[{len(said)}/{total}] {outcomes[i]}", markup=False, highlight=False, soft_wrap=True)
+
+            yield show
+
+
+def _decides(argument: str) -> bool:
+    return argument.partition("=")[0] in ("--ckpt_path", "--overwrite")

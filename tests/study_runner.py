@@ -1,0 +1,35 @@
+"""What a pool's workers run in tests: `VERB FOLDER NAME`, no torch."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def main(argv):
+    if argv[0] == "fit":
+        argv = argv[1:]
+    verb, folder, name = argv[0], Path(argv[1]), argv[2]
+    with (folder / "ran.txt").open("a") as file:
+        file.write(f"{name} {' '.join(argv[3:])}".strip() + "\n")
+    print("out of", name)
+    print("err of", name, file=sys.stderr)
+    os.system(f"echo child of {name}")
+    if verb == "where":
+        (folder / name).write_text(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {'torch' in sys.modules}")
+    if verb == "fail":
+        sys.exit(2)
+    if verb == "raise":
+        raise ValueError("a bug")
+    if verb == "die" or (verb == "die_once" and not (folder / name).exists()):
+        (folder / name).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if verb == "sleep":
+        time.sleep(60)
+    if verb == "spoil":
+        os.environ["SPOILED"] = "yes"
+        os.chdir("/")
+        sys.argv = []
+    if verb == "spoiled":
+        (folder / name).write_text(f"{os.environ.get('SPOILED')} {os.getcwd()} {sys.argv[0]}")
