@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from robnas.errors import require, unknown
 from robnas.space.genotype import Genotype
-from robnas.space.search_space import Space
+from robnas.space.search_space import CELL_KINDS, Space
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,53 @@ class Mixture:
     alive: Mapping[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, genotype: Genotype, space: Space, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Mixture:
-        """A single architecture: how often each operation stands on each edge. Raises UserError where `space` cannot hold it."""
-        raise NotImplementedError
+    def of(
+        cls,
+        genotype: Genotype,
+        space: Space,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        *,
+        concat: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> Mixture:
+        """A single architecture: how often each operation stands on each edge.
+
+        Args:
+            genotype: both of its cells must have the nodes, operations and outputs of `space`.
+            space: the supernet's.
+            dtype, device: of the weights.
+            concat: per cell kind, the supernet's own outputs where they are not those of `space`.
+
+        Raises UserError where `space` cannot hold the genotype.
+        """
+        weights = {}
+        for kind, cell in genotype.cells.items():
+            require(len(cell.nodes) == space.nodes, f"{kind}: {len(cell.nodes)} nodes, but the search space has {space.nodes}")
+            outputs = space.outputs if concat is None else tuple(concat[kind])
+            require(cell.concat == outputs, f"{kind}: concatenates nodes {list(cell.concat)}, but the supernet {list(outputs)}")
+            count = torch.zeros(len(space.edges), len(space.operations), dtype=dtype)
+            for node, paths in cell.numbered():
+                for operation, source in paths:
+                    if operation not in space.operations:
+                        raise unknown("operation", operation, space.operations)
+                    count[space.edges.index((node, source)), space.operations.index(operation)] += 1
+            weights[kind] = count
+        alive = {kind: count > 0 for kind, count in weights.items()}
+        return cls({kind: count.to(device) for kind, count in weights.items()}, alive=alive)
+
+    def check(self, space: Space) -> None:
+        """Raise UserError where the shapes are not those of `space`, or a mask is not known without asking a device."""
+        shape = (len(space.edges), len(space.operations))
+        for kind in CELL_KINDS:
+            require(kind in self.weights, f"mixture: no weights for {kind} cells")
+            for name, value, expected in (
+                ("weights", self.weights[kind], shape),
+                ("edges", self.edges.get(kind), shape[:1]),
+                ("alive", self.alive.get(kind), shape),
+            ):
+                if value is not None:
+                    found = tuple(value.shape)
+                    require(found == expected, f"mixture: {name} of {kind} cells are {list(found)}; the space has {list(expected)}")
+            mask = self.alive.get(kind)
+            if mask is not None:
+                require(mask.dtype == torch.bool and mask.device.type == "cpu", f"mixture: alive of {kind} cells is not bool on the CPU")

@@ -1,0 +1,151 @@
+"""The supernet of DARTS (Liu et al., 2019): every architecture of a space at once, told by a `Mixture` what to compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robnas.batch_norm import batch_norm
+from robnas.errors import require, unknown
+from robnas.space.mixed_cell import MixedCell, Statistics
+from robnas.space.mixture import Mixture
+from robnas.space.plain import both_grids
+from robnas.space.plan import Plan
+from robnas.space.search_space import CELL_KINDS, OPERATIONS, Space
+from robnas.space.stack import reductions
+
+
+class Norm(nn.BatchNorm2d):
+    """Batch norm that obeys the supernet's `Statistics`."""
+
+    def __init__(self, channels: int, statistics: Statistics, affine: bool = False) -> None:
+        super().__init__(channels, affine=affine)
+        self.statistics = statistics
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [N, C, H, W] → the same."""
+        still = self.training and self.statistics.frozen
+        running = (None, None) if still else (self.running_mean, self.running_var)
+        return batch_norm(x, *running, self.weight, self.bias, training=self.training, across_ranks=self.statistics.across_ranks)
+
+
+class Preprocess(nn.Module):
+    """1×1 convolution and BN that bring a cell's input to C channels; `halve` reads even and odd pixels, each for half of the channels."""
+
+    def __init__(self, c_in: int, c_out: int, halve: bool, statistics: Statistics) -> None:
+        super().__init__()
+        parts = (c_out // 2, c_out - c_out // 2) if halve else (c_out,)
+        self.convs = nn.ModuleList(nn.Conv2d(c_in, c, 1, bias=False) for c in parts)
+        self.norm = Norm(c_out, statistics)
+
+    def forward(self, r: Tensor) -> Tensor:
+        """r: [N, c_in, H, W], behind its ReLU → [N, c_out, ·, ·]."""
+        inputs = both_grids(r).chunk(2, 1) if len(self.convs) == 2 else (r,)
+        out: Tensor = self.norm(torch.cat([conv(x) for conv, x in zip(self.convs, inputs, strict=True)], 1))
+        return out
+
+
+class Layer(nn.Module):
+    """A cell and what stands before it."""
+
+    def __init__(self, kind: str, before: Preprocess, last: Preprocess, cell: MixedCell) -> None:
+        super().__init__()
+        self.kind, self.before, self.last, self.cell = kind, before, last, cell
+
+
+class _Told(NamedTuple):
+    """A mixture for one kind of cell: the groups to compute and their coefficients."""
+
+    plan: Plan
+    coefficients: Tensor
+
+
+class Supernet(nn.Module):
+    """Cells whose edges carry a weighted sum of operations: o(x) = Σ w · BN(op(x)), Eq. 3 with any weights. It owns no architecture.
+
+    Batch norms in the cells have no weights of their own, as in DARTS's search; the factor of an operation takes their place.
+
+    Args:
+        space: operations and nodes.
+        num_classes: length of a row of logits.
+        in_channels: channels of an image.
+        layers: cells; those at ⌊layers/3⌋ and ⌊2·layers/3⌋ are reduction cells.
+        init_channels: C of a node in the first cells; every reduction doubles it.
+        stem_multiplier: the stem has this many times `init_channels`.
+        across_ranks: whether the batch of every batch norm is that of all ranks.
+        concat: per cell kind, the nodes that make up the output, where they differ from the space's or between kinds.
+    """
+
+    def __init__(
+        self,
+        space: Space | None = None,
+        *,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        layers: int = 8,
+        init_channels: int = 16,
+        stem_multiplier: int = 3,
+        across_ranks: bool = False,
+        concat: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value in {"num_classes": num_classes, "layers": layers, "init_channels": init_channels}.items():
+            require(value >= 1, f"{name}: {value} is below 1")
+        self.space = space or Space()
+        for operation in self.space.operations:
+            if operation not in OPERATIONS:
+                raise unknown("operation", operation, OPERATIONS)
+        self.outputs = {kind: tuple((concat or {}).get(kind, self.space.outputs)) for kind in CELL_KINDS}
+        for kind, nodes in self.outputs.items():
+            known = range(2, 2 + self.space.nodes)
+            require(len(nodes) > 0 and set(nodes) <= set(known), f"concat of {kind}: {list(nodes)} are not all among nodes {list(known)}")
+        self.statistics = Statistics(across_ranks)
+        self._plans: dict[tuple[str, bytes | None], Plan] = {}
+
+        c_before = c_last = stem_multiplier * init_channels
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, c_last, 3, padding=1, bias=False), Norm(c_last, self.statistics, affine=True))
+        self.layers, c, halve = nn.ModuleList(), init_channels, False
+        for i in range(layers):
+            reduction = i in reductions(layers)
+            c, kind = (2 * c, "reduce") if reduction else (c, "normal")
+            before, last = Preprocess(c_before, c, halve, self.statistics), Preprocess(c_last, c, False, self.statistics)
+            self.layers.append(Layer(kind, before, last, MixedCell(self.space, c, reduction, self.statistics)))
+            c_before, c_last, halve = c_last, c * len(self.outputs[kind]), reduction
+        self.classifier = nn.Linear(c_last, num_classes)
+
+    def forward(self, x: Tensor, mixture: Mixture) -> Tensor:
+        """x: [N, in_channels, H, W] → logits [N, num_classes]. Weights that the mixture leaves out get no gradient."""
+        mixture.check(self.space)
+        told = {kind: self._told(mixture, kind) for kind in CELL_KINDS}
+        last = self.stem(x.contiguous(memory_format=torch.channels_last))
+        r_before = r_last = F.relu(last)
+        for layer in self.layers:
+            plan, coefficients = told[layer.kind]  # type: ignore[index]
+            last = layer.cell(layer.before(r_before), layer.last(r_last), coefficients, plan)  # type: ignore[operator]
+            r_before, r_last = r_last, F.relu(last)
+        logits: Tensor = self.classifier(last.mean((2, 3)))
+        return logits
+
+    @contextmanager
+    def frozen_statistics(self) -> Iterator[None]:
+        """Forward passes inside leave running statistics alone: those of a finite difference, whose weights nobody keeps."""
+        held, self.statistics.frozen = self.statistics.frozen, True
+        try:
+            yield
+        finally:
+            self.statistics.frozen = held
+
+    def _told(self, mixture: Mixture, kind: str) -> _Told:
+        alive = mixture.alive.get(kind)
+        key = kind, None if alive is None or bool(alive.all()) else alive.numpy().tobytes()
+        if key not in self._plans:
+            self._plans[key] = Plan(self.space, None if key[1] is None else alive, self.outputs[kind], kind == "reduce")
+        plan, weights = self._plans[key], mixture.weights[kind]
+        if kind in mixture.edges:
+            weights = weights * mixture.edges[kind][:, None]
+        return _Told(plan, weights.flatten().index_select(0, plan.coefficients.to(weights.device, non_blocking=True)))
