@@ -72,9 +72,10 @@ def _list(words: list[str]) -> None:
 
 
 def _cell(words: list[str]) -> None:
-    from robnas.cell import main
+    from robnas.cell import run
 
-    main(words)
+    if status := run(words):
+        sys.exit(status)
 
 
 def _new(words: list[str]) -> None:

@@ -138,8 +138,8 @@ def resolve(class_path: str) -> Any:
             raise
         raise UserError(f"class_path {class_path!r} cannot be imported: {said(error)}") from error
     if not hasattr(found, attribute):
-        names = [n for n, value in vars(found).items() if isinstance(value, type) and value.__module__ == found.__name__]
-        raise unknown(f"class in {module}", attribute, names)
+        own = [n for n, value in vars(found).items() if isinstance(value, type) and value.__module__ == found.__name__]
+        raise unknown(f"class in {module}", attribute, getattr(found, "__all__", own))
     return getattr(found, attribute)
 
 

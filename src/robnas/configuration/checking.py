@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from robnas.configuration.merging import NAMED
 from robnas.configuration.naming import BLOCK_KEYS, Path, blocks, class_of, dotted
 from robnas.errors import UserError, unknown
 from robnas.units import fraction
@@ -24,6 +25,9 @@ def check(config: dict[str, Any], top: Iterable[str], trainer: Callable[..., Any
     for key in config:
         if key not in allowed:
             raise _unknown_key(key, allowed, config, trainer)
+    named = [(kind, str(name)) for kind in NAMED if isinstance(config.get(kind), dict) for name in config[kind]]
+    for place in (("model",), ("data",), *named):
+        _require_class(config, place)
     found: list[tuple[Path, Callable[..., Any], dict[str, Any]]] = []
     if isinstance(config.get("trainer"), dict):
         found.append((("trainer",), trainer, config["trainer"]))
@@ -57,6 +61,16 @@ def parameters(cls: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
         if not any(p.kind is p.VAR_KEYWORD for p in taken):
             return known, False
     return known, not isinstance(cls, type)
+
+
+def _require_class(config: dict[str, Any], place: tuple[str, ...]) -> None:
+    """Arguments without a class are most often those of a block whose name was misspelt."""
+    holder = config if len(place) == 1 else config[place[0]]
+    block = holder.get(place[-1])
+    if isinstance(block, dict) and "class_path" not in block:
+        others = [name for name, other in holder.items() if isinstance(other, dict) and "class_path" in other] if len(place) > 1 else []
+        near = f"; the blocks are {', '.join(others)}" if others else ""
+        raise UserError(f"{dotted(place)} has arguments but no class{near}: --{dotted(place)}=NAME names one")
 
 
 def _number(value: Any) -> Any:

@@ -15,13 +15,14 @@ _ALONE = {"--overwrite", "--print_config", "--help", "-h"}
 
 @dataclass
 class Arguments:
-    """What stands behind the verb."""
+    """What stands behind the verb. edits: (dotted name, value); help_for: (place, class) of `--attacks.help=pgd`."""
 
     configs: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     edits: list[tuple[str, Any]] = field(default_factory=list)
     print_config: bool = False
     help: bool = False
+    help_for: tuple[str, str] | None = None
 
 
 def parse(words: Sequence[str]) -> Arguments:
@@ -44,8 +45,10 @@ def parse(words: Sequence[str]) -> Arguments:
             if not equals and not takes:
                 raise UserError("--config needs the name of a config, such as --config darts_iii.yaml")
             out.configs.append(value)
-        elif name in ("-h", "--help") or name.endswith(".help"):
+        elif name in ("-h", "--help"):
             out.help = True
+        elif name.endswith(".help"):
+            out.help_for = (name.lstrip("-").removesuffix(".help"), value)
         elif name == "--print_config":
             out.print_config = True
         elif name.startswith("--") and name[2:].strip("."):

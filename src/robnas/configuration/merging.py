@@ -9,7 +9,8 @@ from typing import Any
 
 from robnas.configuration.naming import Path
 
-_NAMED = ("attacks", "probes")
+NAMED = ("attacks", "probes")
+"""Top-level keys whose blocks have names."""
 
 
 def merge(base: Any, over: Any, path: Path = ()) -> Any:
@@ -23,7 +24,7 @@ def merge(base: Any, over: Any, path: Path = ()) -> Any:
         if key.endswith("+"):
             key = key[:-1]
             out[key] = [*_as_list(out.get(key)), *_as_list(deepcopy(value))]
-        elif value is None and len(path) == 1 and path[0] in _NAMED:
+        elif value is None and len(path) == 1 and path[0] in NAMED:
             out.pop(key, None)
         else:
             out[key] = merge(out.get(key), value, (*path, key))

@@ -1,0 +1,312 @@
+"""`robnas fit|validate|test|predict|attack|probe`: Lightning's command line on one merged configuration.
+
+Configs and flags are merged by `robnas.configuration`; what comes here is one mapping, whose keys are checked and whose classes are
+import paths. Lightning's part is to check types, to build the objects and to run the trainer's verb.
+"""
+
+import hashlib
+import inspect
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import seed_everything
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from rich.console import Console
+
+from robnas import jobs
+from robnas.attacks import summary
+from robnas.attacks.base import Attack
+from robnas.configuration import checking, compose, flags, naming
+from robnas.configuration.complaints import one_line
+from robnas.errors import UserError
+from robnas.probes.base import Probe
+from robnas.results import Row, versions
+from robnas.runtime import run_folder
+from robnas.runtime.run_folder import Run
+from robnas.runtime.trainer import Trainer
+
+EVALUATIONS = {"attack": "attacks", "probe": "probes"}
+"""Verbs that need named blocks, and where those stand."""
+
+OWN_KEYS = (
+    "model",
+    "data",
+    "trainer",
+    "seed_everything",
+    "experiment",
+    "scale",
+    "protocol",
+    "wandb",
+    "runs",
+    "overwrite",
+    "attacks",
+    "probes",
+)
+
+_DESCRIPTIONS = {
+    "fit": "robnas fit --config F [--config G …] [--key=value …]: train what the config's model says.",
+    "attack": "robnas attack RUN… --config pgd.yaml: attack run folders, or the model that a config gives; writes rows, prints one table.",
+    "probe": "robnas probe RUN… --config F: measure run folders, or the model that a config gives.",
+}
+
+
+def run(verb: str, words: Sequence[str]) -> None:
+    """Run a verb for every RUN among `words`, or once for the model that a config gives. Raises UserError."""
+    arguments = flags.parse(words)
+    if arguments.help_for:
+        show_class(*arguments.help_for)
+        return
+    if verb == "fit" and arguments.runs:
+        raise UserError(f"{arguments.runs[0]!r} is no flag of fit: configs are given as --config {arguments.runs[0]}")
+    _, wanted = next((e for e in reversed(arguments.edits) if e[0] == "ckpt_path"), ("", None))
+    victims: list[Run | None] = [run_folder.existing(folder, str(wanted or "last")) for folder in arguments.runs]
+    rows: list[Row] = []
+    for victim in victims or [None]:
+        cli = CLI(verb, arguments, victim)
+        rows += [row for callback in cli.evaluations for row in getattr(callback, "rows", ())]
+    if verb in EVALUATIONS and run_folder.is_first_rank():
+        console = Console()
+        summary.show(rows, console if console.is_terminal else Console(width=120))
+
+
+class Parser(LightningArgumentParser):
+    """Complaints become a UserError, to be shortened where the configuration is known."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        """Raises UserError, with all lines."""
+        raise UserError(message) from ex
+
+
+class CLI(LightningCLI):
+    """One verb on one configuration.
+
+    Args:
+        verb: a method of the Trainer.
+        arguments: what stands behind it on the command line.
+        victim: the run that is evaluated; None: the model of the configuration.
+    """
+
+    def __init__(self, verb: str, arguments: flags.Arguments, victim: Run | None = None) -> None:
+        self.arguments, self.victim = arguments, victim
+        self.evaluations: list[Any] = []
+        self.run: Run | None = None
+        super().__init__(
+            trainer_class=Trainer,
+            parser_class=Parser,
+            save_config_callback=None,  # the run folder keeps it
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # a checkpoint says itself what it is
+            args={"subcommand": verb},
+            parser_kwargs={"prog": "robnas", **{v: {"description": text} for v, text in _DESCRIPTIONS.items()}},
+        )
+
+    # What may be said
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Lightning's four, and ours."""
+        return {**LightningCLI.subcommands(), "attack": {"model", "datamodule"}, "probe": {"model", "datamodule"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The keys at the top that are robnas's own."""
+        group = parser.add_argument_group("robnas")
+        group.add_argument(
+            "--experiment", type=str | None, default=None, help="name of the folder below `runs`; the first config's if not given"
+        )
+        group.add_argument("--scale", type=str | None, default=None, help="'tiny': what every class says is enough for a try on two cores")
+        group.add_argument(
+            "--protocol", type=Literal["paper", "artifact", "sound", "custom"], default="custom", help="what a row says of its settings"
+        )
+        group.add_argument("--wandb", type=Literal["off", "offline", "online"], default="offline", help="Weights & Biases")
+        group.add_argument("--runs", type=str, default="runs", help="folder of all run folders")
+        group.add_argument("--overwrite", type=bool, default=False, help="start anew where the same command was run before")
+        group.add_argument(
+            "--attacks", type=dict[str, Attack], default={}, help="named attacks: {pgd_most: {class_path: pgd, init_args: {…}}}"
+        )
+        group.add_argument("--probes", type=dict[str, Probe], default={}, help="named probes")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Merge, check, and let the parser fill in the defaults."""
+        verb = args["subcommand"]
+        if self.arguments.help:
+            parser.parse_args([verb, "--help"])  # prints and exits
+        merged = self.merge(verb)
+        self._require_something_to_do(verb, merged)
+        try:
+            self.config = parser.parse_object({"subcommand": verb, verb: merged})
+        except UserError as error:
+            raise UserError(one_line(str(error), merged)) from error
+        self._dump_config()
+        self.resolved = {key: value for key, value in self.config_dump.items() if key != "config"}
+        if self.arguments.print_config:
+            print(yaml.safe_dump(self.resolved, sort_keys=False, allow_unicode=True, width=140), end="")
+            raise SystemExit(0)
+
+    def merge(self, verb: str) -> dict[str, Any]:
+        """One configuration from the run that is evaluated, the configs and the flags."""
+        base = {key: self.victim.config[key] for key in ("model", "data") if self.victim.config.get(key)} if self.victim else {}
+        merged = compose.compose(self.arguments.configs, self.arguments.edits, base, fixed=("model",) if self.victim else ())
+        if merged.get("experiment") is None:
+            merged["experiment"] = compose.experiment(self.arguments.configs, fallback=verb)
+        if self.victim and merged.get("ckpt_path") is not None:
+            merged["ckpt_path"] = None  # "best" and "last" are the victim's own; they were looked up there
+        return checking.check(merged, {*OWN_KEYS, *self._subcommand_method_arguments[verb]}, Trainer)
+
+    @staticmethod
+    def _require_something_to_do(verb: str, merged: dict[str, Any]) -> None:
+        blocks = EVALUATIONS.get(verb)
+        if not merged.get("model"):
+            what = "a config with a model, such as --config darts_iii.yaml" if verb == "fit" else "a run folder (robnas list runs)"
+            raise UserError(f"{verb} needs {what}")
+        if blocks and not merged.get(blocks):
+            raise UserError(f"{verb} needs {blocks}: a config such as pgd.yaml, or --{blocks}.NAME=PLUGIN (robnas list {blocks})")
+        if (merged.get("trainer") or {}).get("default_root_dir") is not None:
+            raise UserError("trainer.default_root_dir: results go to <runs>/<experiment>/<job>; --runs says which folder <runs> is")
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning would let a checkpoint's hyper-parameters win over configs and flags."""
+
+    def _set_seed(self) -> None:
+        """As Lightning, without a word."""
+        seed = self._get(self.config, "seed_everything")
+        if seed is not False:
+            seed = seed_everything(None if seed is True else seed, workers=True, verbose=False)
+            self.config[self.subcommand]["seed_everything"] = self.resolved["seed_everything"] = seed
+
+    # What is built
+
+    def instantiate_classes(self) -> None:
+        """As Lightning; a wrong value that a class found, or a bug in it, comes out as it was raised."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise _origin(error) from error
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer, and then its run folder: a device or precision that there is not leaves no folder behind."""
+        for blocks in EVALUATIONS.values():
+            for name, callback in (self._get(self.config_init, blocks) or {}).items():
+                callback.name = name
+                self.evaluations.append(callback)
+        given = {**self._get(self.config_init, "trainer"), "logger": False}
+        given["callbacks"] = [*_as_list(given.get("callbacks")), *self.evaluations]
+        try:
+            warnings.filterwarnings("ignore", message=".*fp16 is not supported on CPU")
+            trainer = Trainer(**given)
+        except (MisconfigurationException, ValueError, TypeError) as error:  # a device, strategy or combination that there is not
+            raise UserError(f"trainer: {error}") from error
+        if str(given["precision"]) in ("16", "16-mixed") and trainer.precision != "16-mixed":  # Lightning would go on with another
+            raise UserError(f"trainer.precision: {given['precision']} does not run on this device; allowed: 32-true, 64-true, bf16-mixed")
+        self.run = self.prepare()
+        logger = self._get(self.config_init, "trainer").get("logger")
+        if logger is not False and not (self.run.finished and self.subcommand == "fit"):
+            trainer.loggers = [*self.run.loggers(), *([] if logger is True else _as_list(logger))]
+        trainer._default_root_dir = str(self.run.folder)  # type: ignore[attr-defined]  # behind `default_root_dir`, which has no setter
+        trainer.provenance = self.run.provenance
+        return trainer
+
+    def prepare(self) -> Run:
+        """The folder of this run: a new job of `fit`, the victim's, or that of a `fit` with the same configuration."""
+        if self.subcommand == "fit":
+            run = run_folder.prepare(self.resolved, data=self.datamodule)
+            if run_folder.is_first_rank() and not run.finished:
+                print(f"run folder: {run.folder}", flush=True)
+            return run
+        run = self.victim or self._same_model_fitted() or self._model_of_the_config()
+        run.config = {**run.config, "wandb": self.resolved["wandb"]}
+        run.provenance |= {"attack_seed": self.resolved["seed_everything"], "protocol": self.resolved["protocol"]}
+        run.provenance |= {"dataset": getattr(self.datamodule, "name", run.provenance["dataset"])}
+        if isinstance(description := getattr(self.model, "description", None), Mapping):
+            run.provenance |= {"model": description.get("name"), "family": description.get("family", "custom")}
+        return run
+
+    def _same_model_fitted(self) -> Run | None:
+        """The run folder of `fit` with this very configuration, so that `robnas test` takes the flags of `robnas fit`."""
+        wanted = self.resolved.get("ckpt_path") or "last"
+        job = self._job(self.resolved["experiment"])
+        return run_folder.existing(job.folder, wanted) if wanted in ("best", "last") and job.state() != "new" else None
+
+    def _model_of_the_config(self) -> Run:
+        """A model with weights of its own, or from a checkpoint file; a folder below `runs/<verb>` takes what is found."""
+        path = self.resolved.get("ckpt_path")
+        if path is None and type(self.model).__module__.startswith("robnas."):
+            raise UserError(f"{self.subcommand}: this model is not trained: give a run folder, --ckpt_path FILE, or `robnas fit` it first")
+        if path is not None and not Path(path).is_file():
+            raise UserError(f"ckpt_path: there is no checkpoint {path!r}")
+        path = path and str(Path(path).resolve())  # `latest` may be another folder in a moment
+        job = self._job(str(self.subcommand), {"checkpoint": _digest(Path(path))} if path else {})
+        if run_folder.is_first_rank():
+            job.start(versions=versions())
+            text = yaml.safe_dump({**self.resolved, "ckpt_path": path}, sort_keys=False, allow_unicode=True, width=120)
+            jobs.write_atomically(job.folder / "config.yaml", text)
+        return Run(job, self.resolved, path, provenance=run_folder.provenance(job, self.resolved, self.datamodule))
+
+    def _job(self, experiment: str, foreign: dict[str, str] | None = None) -> jobs.Job:
+        """The job that trains this model; attacks and probes that only evaluate it do not count."""
+        trained = {key: self.resolved[key] for key in OWN_KEYS} | {blocks: {} for blocks in EVALUATIONS.values()}
+        data = {"data": self.datamodule.fingerprint()} if hasattr(self.datamodule, "fingerprint") else {}
+        return jobs.Job(jobs.identity(trained, foreign={**data, **(foreign or {})}), experiment, Path(self.resolved["runs"]))
+
+    # What is run
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        run = self.run
+        assert run is not None
+        if run.finished and subcommand == "fit":
+            return
+        try:
+            super()._run_subcommand(subcommand)
+        except MisconfigurationException as error:
+            raise UserError(str(error)) from error
+        except RuntimeError as error:
+            if run.ckpt_path and "loading state_dict" in str(error):
+                raise UserError(f"the checkpoint {run.ckpt_path} is of another architecture: {_first_difference(str(error))}") from error
+            raise
+        else:
+            if subcommand == "fit" and not self.trainer.interrupted:
+                run.finish()
+        finally:
+            run.release()
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        assert self.run is not None
+        return {**super()._prepare_subcommand_kwargs(subcommand), "ckpt_path": self.run.ckpt_path}
+
+
+def show_class(place: str, name: str) -> None:
+    """`--attacks.help=pgd`, `--model.help=Search`, `--data.help=digits`: what a class takes. Raises UserError for an unknown one."""
+    path = tuple(place.split("."))
+    group = naming.group_at(path) or naming.group_at((*path, "NAME"))
+    if group is None:
+        raise UserError(
+            f"--{place}.help: no class stands at {place!r}; --attacks.help=pgd, --model.help=Search, --model.searcher.help=darts"
+        )
+    class_path = naming.import_path(name, group)
+    cls = naming.class_of({"class_path": class_path}, path)
+    print(f"{class_path}\n\n{inspect.getdoc(cls)}\n\n{inspect.signature(cls)}" if cls else class_path)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def _origin(error: BaseException) -> BaseException:
+    """jsonargparse wraps whatever is raised in building one of several allowed types, bugs included."""
+    while "Union subtypes" in str(error).partition("\n")[0] and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _first_difference(message: str) -> str:
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return " ".join(lines[1:2])[:200]
