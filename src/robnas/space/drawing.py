@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -113,7 +114,7 @@ def draw_cell(axes: Axes, cell: Cell, placed: Layout, corner: tuple[float, float
 
 def _words(operation: str) -> str:
     """sep_conv_3x3 → sep conv 3×3."""
-    return WORDS.get(operation, operation.replace("_", " ").replace("x", "×"))
+    return WORDS.get(operation) or re.sub(r"(\d)x(\d)", r"\1×\2", operation.replace("_", " "))
 
 
 def _columns(placed: Layout) -> list[tuple[float, float]]:

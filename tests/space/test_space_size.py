@@ -1,0 +1,83 @@
+"""Sizes by formula against the built network and torch's own counter; percentiles and random cells."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from robnas.errors import UserError
+from robnas.space import published
+from robnas.space.genotype import Cell, Edge, Genotype
+from robnas.space.network import Network
+from robnas.space.percentile import percentile, random_genotype, random_genotypes
+from robnas.space.search_space import OPERATIONS, Space
+from robnas.space.size import size
+
+
+def counted(genotype, *, image_size, in_channels=3, **options):
+    net = Network(genotype, in_channels=in_channels, **options).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        net(torch.zeros(1, in_channels, image_size, image_size))
+    return sum(p.numel() for p in net.parameters()), counter.get_total_flops() / 2  # it counts two for a multiply-add
+
+
+@pytest.mark.parametrize("name", published.names())
+def test_equals_the_built_network(name):
+    options = {"layers": 5, "init_channels": 4, "num_classes": 7, "image_size": 16}
+    assert size(published.find(name), **options) == counted(published.find(name), **options)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_equals_the_built_network_for_odd_images_odd_widths_and_any_operation(seed):
+    options = {"layers": 4 + seed, "init_channels": 5, "num_classes": 3, "image_size": 17 + seed, "in_channels": 1}
+    genotype = random_genotype(Space(nodes=3, concat=(3, 4)), seed)
+    assert size(genotype, **options) == counted(genotype, **options)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_equals_the_built_network_with_one_operation(operation):
+    cell = Cell(((Edge(operation, 1),), (Edge(operation, 2), Edge(operation, 1))), (3,))  # input 0 and nothing else is unused
+    options = {"layers": 3, "init_channels": 4, "num_classes": 3, "image_size": 15}
+    assert size(Genotype(cell, cell), **options) == counted(Genotype(cell, cell), **options)
+
+
+def test_darts_as_published():
+    parameters, flops = size(published.find("darts"))
+    assert parameters == 3_349_342
+    assert flops == pytest.approx(528e6, rel=1e-3)  # as the literature counts it at 32×32
+
+
+@pytest.mark.parametrize("option", ["layers", "init_channels", "image_size", "num_classes"])
+def test_wrong_values(option):
+    with pytest.raises(UserError, match=f"{option}: 0"):
+        size(published.find("darts"), **{option: 0})
+
+
+def test_percentile_counts_ties_half():
+    assert percentile(3, [1, 2, 3, 4]) == 62.5
+    assert percentile(0, [1, 2]) == 0
+    assert percentile(9, [1, 2]) == 100
+
+
+def test_random_cells_are_uniform():
+    cells = [g.normal for g in random_genotypes(4, 1000)]
+    edges = [e for c in cells for edges in c.nodes for e in edges]
+    share = {o: sum(e.operation == o for e in edges) / len(edges) for o in OPERATIONS}
+    assert share.pop("zero") == 0
+    assert all(abs(s - 1 / 9) < 0.016 for s in share.values())  # 8,000 draws: 0.0035 is one deviation
+    pairs = [tuple(e.source for e in c.nodes[1]) for c in cells]
+    assert set(pairs) == {(0, 1), (0, 2), (1, 2)}
+    assert all(abs(pairs.count(p) / 1000 - 1 / 3) < 0.06 for p in set(pairs))  # 0.015 is one deviation
+
+
+def test_a_random_genotype_depends_on_its_seed_and_number_alone():
+    a = random_genotypes(4, 20)
+    assert a == random_genotypes(4, 30)[:20]
+    assert len(set(a)) == 20
+    assert random_genotype(Space(), 0, 7) == a[7] != random_genotype(Space(), 1, 7)
+
+
+def test_random_genotypes_obey_the_space():
+    g = random_genotype(Space(operations=("skip_connect", "zero"), nodes=5, sources=3, concat=(4, 6)), 0)
+    assert [len(edges) for edges in g.normal.nodes] == [2, 3, 3, 3, 3]
+    assert g.normal.skips == 14
+    assert g.reduce.concat == (4, 6)
