@@ -1,4 +1,4 @@
-"""Auto-PGD (Croce & Hein, 2020): Algorithm 1, with the cross-entropy as the loss. PGD that chooses its own step size."""
+"""Auto-PGD (Croce & Hein, 2020): Algorithm 1, with the cross-entropy as the loss (see `Goal.losses`). It chooses its own step size."""
 
 from itertools import pairwise
 from math import ceil

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from math import ceil, floor
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from robnas.results import Row
 
-COLUMNS = ("model", "attack", "goal", "ε", "n", "clean", "ASR", "robust", "queries", "seconds")
+COLUMNS = ("model", "attack", "goal", "ε", "n", "errored", "clean", "ASR", "robust", "queries", "s")
 
 
 def log(loggers: Iterable[Any], name: str, rows: Sequence[Row]) -> None:
@@ -34,20 +36,21 @@ def lines(rows: Iterable[Row]) -> list[list[str]]:
 
 def _line(group: dict[str, Row]) -> list[str]:
     row = next(iter(group.values()))
-    eps = row.params.get("eps")
-    n = f"{row.eligible}" + (f" ({row.errored} errored)" if row.errored else "")
-    shares = [_share(group.get(m)) for m in ("clean_accuracy", "asr", "robust_accuracy")]
-    shares[0] = shares[0].split(" ")[0]
-    goal = str(row.params.get("goal", "")).replace("_", " ")
+    eps, goal = row.params.get("eps"), str(row.params.get("goal", "")).replace("_", " ")
+    ball = f"{eps * 255:.3g}/255" if isinstance(eps, int | float) else str(eps or "")
+    clean, *others = (_share(group.get(metric)) for metric in ("clean_accuracy", "asr", "robust_accuracy"))
+    count = str(row.errored) if row.errored else ""
     return [
         row.model or "",
         row.plugin,
         goal,
-        "" if eps is None else f"{eps * 255:.3g}/255",
-        n,
-        *shares,
-        f"{row.queries:,}",
-        f"{row.seconds:.1f}",
+        ball,
+        f"{row.eligible}",
+        count,
+        clean.split(" ")[0],
+        *others,
+        _short(row.queries),
+        _short(row.seconds),
     ]
 
 
@@ -56,18 +59,40 @@ def _share(row: Row | None) -> str:
         return ""
     if row.value is None or row.ci is None:
         return "none"
-    return f"{row.value:.1%} [{100 * row.ci[0]:.1f}, {100 * row.ci[1]:.1f}]"
+    low, high = row.ci  # rounded outwards, so that the interval holds
+    return f"{100 * row.value:.1f} [{floor(100 * low)}, {ceil(100 * high)}]"
+
+
+def _short(number: float | None) -> str:
+    """1234567 → "1.23M"; seconds below 100 keep a decimal."""
+    if number is None:
+        return ""
+    if isinstance(number, float) and number < 100:
+        return f"{number:.1f}"
+    for least, unit, letter in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if number >= least:
+            return f"{number / unit:.3g}{letter}"
+    return f"{number:.0f}"
 
 
 def table(rows: Iterable[Row]) -> Table:
-    """For a terminal 100 wide. The model's column is there only where there are several; intervals hold with 95% confidence (Wilson)."""
+    """For a terminal 100 wide. The model's column is there only where there are several; what errored is said below."""
     body = lines(rows)
-    first = 0 if len({line[0] for line in body}) > 1 else 1
-    out = Table(title="Attacks (n: inputs attacked; [95% interval])", title_justify="left", pad_edge=False)
-    for name in COLUMNS[first:]:
-        out.add_column(name, justify="left" if name in COLUMNS[:3] else "right", no_wrap=name not in ("model", "attack", "goal"))
+    several = len({line[0] for line in body}) > 1
+    out = Table(
+        title="Attacks on n inputs: percentages, with 95% intervals",
+        caption="".join(f"{line[1]} {line[2]}: the model gave no numbers (NaN) on {line[5]} more inputs. " for line in body if line[5]),
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE,
+        pad_edge=False,
+        padding=0 if several else (0, 1, 0, 0),
+    )
+    shown = [i for i, name in enumerate(COLUMNS) if name != "errored" and (several or name != "model")]
+    for i in shown:
+        out.add_column(COLUMNS[i], justify="left" if i < 3 else "right", no_wrap=i > 0)
     for line in body:
-        out.add_row(*line[first:])
+        out.add_row(*(line[i] for i in shown))
     return out
 
 
@@ -75,4 +100,8 @@ def show(rows: Iterable[Row], console: Console | None = None) -> None:
     """Print the table. Nothing where there are no rows."""
     rows = list(rows)
     if rows:
-        (console or Console()).print(table(rows))
+        if console is None:
+            console = Console()
+            if not console.is_terminal:  # a file or a pipe has no width of its own
+                console = Console(width=100)
+        console.print(table(rows))

@@ -29,9 +29,8 @@ class Victim:
     def __init__(self, original: nn.Module, fast: nn.Module, prepared: str) -> None:
         self._original, self._fast, self.prepared = original, fast, prepared
         self._compared = fast is original
-        first = next(original.parameters(), next(original.buffers(), torch.empty(0)))
-        self.device = first.device
-        self.dtype = first.dtype if first.is_floating_point() else torch.float32
+        first = next((t for t in (*original.parameters(), *original.buffers()) if t.is_floating_point()), None)
+        self.device, self.dtype = (None, None) if first is None else (first.device, first.dtype)  # those of the pixels, then
         self.digest = digest(original)
 
     @classmethod
@@ -39,12 +38,14 @@ class Victim:
         """A victim passes as it is. `fast=False`: the copy is asked as it was handed over."""
         if isinstance(model, Victim):
             return model
-        original = evaluation_copy(model)
-        if not fast:
-            return cls(original, original, "as given")
-        twin, n, untraced = fold(evaluation_copy(original))
+        with torch.inference_mode(False), torch.no_grad():  # folded weights must be differentiable later, in the test loop too
+            original = evaluation_copy(model)
+            if not fast:
+                return cls(original, original, "as given")
+            twin, n, untraced = fold(evaluation_copy(original))
+            twin = twin.to(memory_format=torch.channels_last)
         prepared = f"{n} BatchNorms folded, channels_last" + (f"; not traceable: {', '.join(sorted(set(untraced)))}" if untraced else "")
-        return cls(original, twin.to(memory_format=torch.channels_last), prepared)
+        return cls(original, twin, prepared)
 
     def take(self, x: Tensor) -> Tensor:
         """Pixels from anywhere, on the victim's device and in its precision. Raises UserError where they are not in [0, 1]."""
@@ -52,7 +53,7 @@ class Victim:
             raise UserError(f"x: {x.dtype} pixels; floating point in [0, 1] is needed (divide by 255)")
         if x.numel() and not bool((x >= 0).all() & (x <= 1).all()):
             raise UserError(f"x: pixels from {x.min():.3g} to {x.max():.3g}; they must be in [0, 1], with normalisation inside the model")
-        return x.detach().to(self.device, self.dtype, copy=True)
+        return x.detach().to(self.device or x.device, self.dtype or x.dtype, copy=True)
 
     @torch.no_grad()
     def judge(self, x: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ class Victim:
             fast = self._ask(x)
         except Exception as error:  # user code on another memory format or without its own class: it may raise anything
             return f"the fast copy raises {type(error).__name__}"
-        tolerance = 1e-9 if self.dtype == torch.float64 else 1e-3
+        tolerance = 1e-9 if logits.dtype == torch.float64 else 1e-3
         if torch.allclose(fast, logits, rtol=tolerance, atol=tolerance * float(logits.nan_to_num(0, 0, 0).abs().max()), equal_nan=True):
             return ""
         if not torch.equal(self.judge(x).nan_to_num(), logits.nan_to_num()):

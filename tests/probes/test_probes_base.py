@@ -1,0 +1,98 @@
+"""A trivial probe: at the hooks that it asks for, on the same inputs each time, changing nothing."""
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from robnas.data.digits import Digits
+from robnas.errors import UserError
+from robnas.probes import Measurement, Probe
+from robnas.results import Rows
+
+QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False, "accelerator": "cpu"}
+
+
+class Brightness(Probe):
+    """Mean pixel, share of right answers, and a picture."""
+
+    def __init__(self, n_samples: int = 40, hooks: tuple[str, ...] = ("fit_start", "fit_end"), split: str = "train") -> None:
+        self.n_samples, self.hooks, self.split, self.seen = n_samples, hooks, split, []
+
+    def measure(self, model, x, y):
+        self.seen.append((x, y, model.training))
+        with torch.no_grad():
+            model.weight += 1  # a copy: nobody notices
+        picture = (255 * x[0]).permute(1, 2, 0).to(torch.uint8).numpy()
+        return Measurement(brightness=float(x.mean()), bias=float(model.bias.abs().sum()), first=picture)
+
+
+class Task(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.zeros(768, 10)), nn.Parameter(torch.zeros(10))
+
+    def forward(self, x):
+        return x.flatten(1) @ self.weight + self.bias
+
+    def training_step(self, batch, _):
+        return cross_entropy(self(batch.x), batch.y)
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def test_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def trainer(folder, probe, **kwargs) -> Trainer:
+    return Trainer(default_root_dir=folder, callbacks=[probe], max_epochs=2, limit_train_batches=2, limit_val_batches=0, **QUIET, **kwargs)
+
+
+def test_in_fit(tmp_path):
+    probe, task = Brightness(hooks=("fit_start", "epoch_end", "fit_end")), Task()
+    trainer(tmp_path, probe).fit(task, Digits(batch_size=16))
+    plain = Task()
+    trainer(tmp_path / "plain", Brightness(hooks=())).fit(plain, Digits(batch_size=16))
+    assert torch.equal(task.weight, plain.weight)
+    x, y, training = probe.seen[0]
+    assert x.shape == (40, 3, 16, 16)
+    assert 0 <= x.min() < x.max() <= 1
+    assert len(set(y.tolist())) > 5
+    assert not training
+    assert all(torch.equal(x, again) for again, _, _ in probe.seen[1:])  # the same inputs, and without augmentation
+    rows = Rows(tmp_path / "results.jsonl").read()
+    assert [r.params["at"] for r in rows[::2]] == ["fit_start", "epoch_0", "epoch_1", "fit_end"]
+    assert [r.metric for r in rows[:2]] == ["brightness", "bias"]
+    assert rows[0].value == pytest.approx(float(x.mean()))
+    assert rows[1].value == 0
+    assert rows[-1].value == pytest.approx(float(task.bias.detach().abs().sum()))
+    assert (rows[0].kind, rows[0].plugin, rows[0].n, rows[0].dataset) == ("probe", "brightness", 40, Digits.name)
+    assert (tmp_path / "figures" / "brightness-first-fit_end.png").stat().st_size > 0
+
+
+def test_in_the_test_loop_in_inference_mode(tmp_path):
+    probe = Brightness(n_samples=5000, split="test")
+    trainer(tmp_path, probe, inference_mode=True).test(Task(), Digits(batch_size=16), verbose=False)
+    assert [r.params["at"] for r in Rows(tmp_path / "results.jsonl").read()] == ["test", "test"]
+    assert len(probe.seen[0][0]) == 360  # all there are
+
+
+@pytest.mark.parametrize(
+    ("probe", "says"),
+    [(Brightness(split="trian"), "'train'"), (Brightness(hooks=("start",)), "fit_start"), (Brightness(n_samples=0), "n_samples: 0")],
+)
+def test_wrong_settings_are_named_before_anything_runs(tmp_path, probe, says):
+    with pytest.raises(UserError, match=says):
+        trainer(tmp_path, probe).test(Task(), Digits(batch_size=16), verbose=False)
+    assert not probe.seen
+
+
+def test_a_picture_is_rgb():
+    with pytest.raises(ValueError, match="uint8"):
+        Measurement(picture=np.zeros((2, 2, 3)))
