@@ -71,8 +71,6 @@ class Cell(nn.Module):
         self.last = relu_conv_norm(c_last)
         sources = [j for i in range(nodes) for j in range(2 + i)]
         self.edges = nn.ModuleList(MixedOperation(operations, c, 2 if reduction and j < 2 else 1) for j in sources)
-            MixedOperation(operations, c, 2 if reduction and j < 2 else 1) for i in range(nodes) for j in range(2 + i)
-        )
 
     def forward(self, before: Tensor, last: Tensor, weights: Tensor) -> Tensor:
         states, offset = [self.before(before), self.last(last)], 0

@@ -54,7 +54,8 @@ def cell(run: Pass, inputs: tuple[Tensor, Tensor], coefficients: Tensor, weights
                 terms = [x * a for a in factor]
             else:
                 y = _separable(halfway[group], group, named, 2, 1) if group in halfway else _before_norm(x, r, group, named, step)
-                terms = list((rows.norm(y, k) * factor.to(y.dtype).repeat_interleave(c)[:, None, None]).split(c, 1))
+                scaled = rows.norm(y, k) * factor.to(y.dtype).repeat_interleave(c)[:, None, None]
+                terms = list(torch.split(scaled, c, 1))
             for node, term in zip(group.nodes, terms, strict=True):
                 nodes[node] = nodes[node] + term
     return torch.cat([nodes[node] for node in plan.outputs], 1)
