@@ -60,8 +60,8 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def main(argv: Sequence[str]) -> None:
-    """Does what `argv` (without "cell") asks. Raises UserError."""
+def run(argv: Sequence[str]) -> int:
+    """Does what `argv` (without "cell") asks → 0. Raises UserError."""
     args = parser().parse_args(argv)
     genotype = changed(published.find(sys.stdin.read() if args.genotype == "-" else args.genotype), args)
     network = {name: getattr(args, name) for name in ("layers", "init_channels", "image_size", "num_classes")}
@@ -79,6 +79,7 @@ def main(argv: Sequence[str]) -> None:
         print(json.dumps({**facts, "genotype": genotype.to_dict(), "written": [str(path) for path in written]}, indent=1))
     else:
         _print(facts, written)
+    return 0
 
 
 def changed(genotype: Genotype, args: argparse.Namespace) -> Genotype:

@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from robnas.cell import main
+from robnas.cell import run
 from robnas.errors import UserError
 from robnas.space import published
 from robnas.space.genotype import Genotype
 
 
 def printed(capsys, *argv):
-    main(list(argv))
+    run(list(argv))
     return capsys.readouterr().out
 
 
@@ -80,12 +80,12 @@ def test_standard_input(capsys, monkeypatch):
 )
 def test_wrong_use_is_one_line(argv, says):
     with pytest.raises(UserError, match=says) as e:
-        main(argv)
+        run(argv)
     assert "\n" not in str(e.value)
 
 
 def test_help_and_no_torch():
-    code = "import sys; from robnas.cell import main; main(['darts']); sys.exit('torch' in sys.modules)"
+    code = "import sys; from robnas.cell import run; run(['darts']); sys.exit('torch' in sys.modules)"
     start = time.monotonic()
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
     assert time.monotonic() - start < 2
