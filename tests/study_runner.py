@@ -32,4 +32,4 @@ def main(argv):
         os.chdir("/")
         sys.argv = []
     if verb == "spoiled":
-        (folder / name).write_text(f"{os.environ.get('SPOILED')} {os.getcwd()} {sys.argv[0]}")
+        (folder / name).write_text(f"{os.environ.get('SPOILED')} {Path.cwd()} {sys.argv[0]}")

@@ -1,6 +1,5 @@
 """Warm workers: what they run, what they survive, what they remember."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -77,7 +76,7 @@ def test_a_fit_is_asked_itself_and_told_to_go_on(pool, tmp_path):
 
 def test_a_command_leaves_the_worker_as_it_was(pool, tmp_path):
     pool(workers=1).run([["spoil", tmp_path, "a"], ["spoiled", tmp_path, "b"]])
-    assert (tmp_path / "b").read_text() == f"None {os.getcwd()} robnas"
+    assert (tmp_path / "b").read_text() == f"None {Path.cwd()} robnas"
 
 
 def test_a_killed_pool_takes_its_workers_with_it_and_the_next_goes_on(pool, tmp_path):

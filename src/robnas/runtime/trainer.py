@@ -135,13 +135,13 @@ class Trainer(LightningTrainer):
         """The test loop with gradients to be had, less the callbacks of the other verb (their base class stands in `without`)."""
         callbacks: list[Callback] = self.callbacks  # type: ignore[has-type]
         inference_mode = self.test_loop.inference_mode
-        self.callbacks = [c for c in callbacks if not any(base.__module__.startswith(without) for base in type(c).__mro__)]
+        self.callbacks = own = [c for c in callbacks if not any(base.__module__.startswith(without) for base in type(c).__mro__)]
         self.test_loop.inference_mode = False
         try:
             self.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False)
         finally:
             self.callbacks, self.test_loop.inference_mode = callbacks, inference_mode
-        return tuple(row for callback in self.callbacks for row in getattr(callback, "rows", ()))
+        return tuple(row for callback in own for row in getattr(callback, "rows", ()))
 
 
 def quiet() -> None:

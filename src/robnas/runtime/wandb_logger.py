@@ -36,7 +36,7 @@ class Wandb(Logger):
         self.folder, self.mode, self.label, self.config = Path(folder).absolute(), mode, label, dict(config or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._events: Path | None = None
-        self._broken = False
+        self._broken = self._complained = False
         self._seconds = 0.0
 
     @property
@@ -86,6 +86,8 @@ class Wandb(Logger):
         self._listen()
         if process.poll() is None:
             warn(f"not done after {GRACE:.0f} s; it goes on by itself for a while")
+        elif process.poll() and not self._complained:
+            warn(f"its process ended with status {process.poll()}, see {self.folder / 'wandb' / 'log.txt'}")
         _left.append(process)
         self._process = None
 
@@ -130,6 +132,7 @@ class Wandb(Logger):
         if self._events is not None and self._said.is_file():
             text = self._said.read_text("utf-8").strip()
             self._said.unlink(missing_ok=True)
+            self._complained = True
             warn(text)
 
     def _give_up(self, reason: str) -> None:
