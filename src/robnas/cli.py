@@ -141,8 +141,8 @@ class CLI(LightningCLI):
             self.config = parser.parse_object({"subcommand": verb, verb: merged})
         except UserError as error:
             raise UserError(one_line(str(error), merged)) from error
-        self._dump_config()
-        self.resolved = {key: value for key, value in self.config_dump.items() if key != "config"}
+        dumped = yaml.safe_load(parser.dump(self.config, skip_link_targets=False, skip_unset=False, format="yaml"))[verb]
+        self.resolved: dict[str, Any] = {key: value for key, value in dumped.items() if key != "config"}
         if self.arguments.print_config:
             print(yaml.safe_dump(self.resolved, sort_keys=False, allow_unicode=True, width=140), end="")
             raise SystemExit(0)
