@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightning.pytorch.utilities.combined_loader import _shutdown_workers_and_reset_iterator
 
 from robnas.data.base import Images
 from robnas.data.sampling import GlobalBatches, Loader, held_out, permutation
@@ -105,6 +106,18 @@ def test_position_is_what_was_handed_out_and_a_new_loader_goes_on_there(num_work
     assert second.state_dict() == {"epoch": 1, "consumed": 5}
     assert [batch.index.tolist() for batch in second] == whole  # the next pass is a whole one
     assert torch.equal(torch.get_rng_state(), state)  # nothing was drawn from the global stream
+
+
+def test_worker_processes_stay_for_the_next_pass_also_after_one_that_was_left_early():
+    made = loader(2)
+    whole = [batch.index.tolist() for batch in loader(0)]
+    next(iter(made))
+    processes = {worker.pid for worker in made._iterator._workers}
+    assert [batch.index.tolist() for batch in made] == whole
+    assert {worker.pid for worker in made._iterator._workers} == processes
+    _shutdown_workers_and_reset_iterator(made)  # what Lightning does when a loop is torn down
+    assert made._iterator is None
+    assert [batch.index.tolist() for batch in made] == whole
 
 
 def test_a_position_in_another_epoch_is_not_gone_on_from():

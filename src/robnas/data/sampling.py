@@ -114,6 +114,8 @@ class Loader:
     ) -> None:
         self.dataset, self.batch_sampler, self.num_workers, self.finish = images, batches, num_workers, finish
         self._epoch, self._consumed, self._resumed = 0, 0, False
+        self._ahead: list[list[int]] = []
+        self._workers: DataLoader[Batch | UserError] | None = None
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
@@ -134,15 +136,26 @@ class Loader:
         shares = (self.batch_sampler.share(step) for step in range(start, len(self)))
         if self.num_workers == 0:
             return (self.dataset.__getitems__(share) for share in shares)
-        return iter(
-            DataLoader(
+        self._ahead[:] = [share.tolist() for share in shares]  # what the workers read at the start of each pass
+        if self._workers is None:
+            self._workers = DataLoader(
                 _InWorker(self.dataset),  # type: ignore[arg-type]
-                batch_sampler=[share.tolist() for share in shares],
+                batch_sampler=self._ahead,
                 num_workers=self.num_workers,
                 collate_fn=_as_it_is,  # type: ignore[arg-type]
                 generator=torch.Generator(),  # else it would draw from the global one
+                persistent_workers=True,  # to start one takes seconds where processes are not forked
             )
-        )
+        return iter(self._workers)
+
+    @property
+    def _iterator(self) -> object:
+        """Through which Lightning ends the worker processes when a loop is torn down."""
+        return getattr(self._workers, "_iterator", None)
+
+    @_iterator.setter
+    def _iterator(self, _: None) -> None:
+        self._workers = None
 
     def state_dict(self) -> dict[str, int]:
         """The position: batches handed out in which epoch. Equal on all ranks."""
