@@ -143,6 +143,19 @@ def test_what_reaches_no_output_is_left_out():
     assert Network(Genotype(unused, unused), **options)(images()).shape == (2, 3)
 
 
+@pytest.mark.parametrize("source", [0, 1])
+def test_every_weight_learns_where_cells_read_one_input_alone(source):
+    cell = Cell(((Edge("sep_conv_3x3", source), Edge("skip_connect", source)),), (2,))
+    for auxiliary in (False, True):
+        net = Network(Genotype(cell, cell), num_classes=3, layers=6, init_channels=4, auxiliary=auxiliary)
+        out = net(images())
+        (out.square().sum() + (net.auxiliary_logits.square().sum() if auxiliary else 0)).backward()
+        assert all(p.grad is not None for p in net.parameters())
+        assert [type(c).__name__ for c in net.cells].count("Unread") == (
+            3 if source == 0 and not auxiliary else 0
+        )  # behind cell 4 stands the second head
+
+
 def test_auxiliary_logits_exist_in_training_only():
     net = small(auxiliary=True)
     net(images())

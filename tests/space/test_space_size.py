@@ -33,6 +33,13 @@ def test_equals_the_built_network_for_odd_images_odd_widths_and_any_operation(se
     assert size(genotype, **options) == counted(genotype, **options)
 
 
+@pytest.mark.parametrize("source", [0, 1])
+def test_equals_the_built_network_where_cells_read_one_input_alone(source):
+    cell = Cell(((Edge("sep_conv_3x3", source),),), (2,))
+    options = {"layers": 7, "init_channels": 4, "num_classes": 3, "image_size": 16}
+    assert size(Genotype(cell, cell), **options) == counted(Genotype(cell, cell), **options)
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_equals_the_built_network_with_one_operation(operation):
     cell = Cell(((Edge(operation, 1),), (Edge(operation, 2), Edge(operation, 1))), (3,))  # input 0 and nothing else is unused

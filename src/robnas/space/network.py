@@ -56,6 +56,14 @@ class Cell(nn.Module):
         return drop_paths(out, drop_path) if self.training and drop_path else out
 
 
+class Unread(nn.Module):
+    """Stands where nobody reads a cell's output."""
+
+    def forward(self, before: Tensor, last: Tensor, drop_path: float = 0.0) -> Tensor:
+        """Any tensor will do."""
+        return last
+
+
 def drop_paths(x: Tensor, probability: float) -> Tensor:
     """Leaves a whole path out for some inputs, and scales it up for the others (Larsson et al., 2017). x: [B, C, H, W]."""
     keep = torch.empty(len(x), 1, 1, 1, dtype=x.dtype, device=x.device).bernoulli_(1 - probability)
@@ -130,11 +138,12 @@ class Network(nn.Module):
         self.genotype, self.drop_path, self.auxiliary_logits = genotype, drop_path, None
 
         stem = stem_multiplier * init_channels
-        places = list(stack(genotype, layers, init_channels, stem))
-        self.stem = nn.Sequential(nn.Conv2d(in_channels, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem))
-        self.cells = nn.ModuleList(Cell(place, dropout=dropout, affine=affine, pool_norm=pool_norm) for place in places)
-        self.classifier = nn.Linear(places[-1].c_out, num_classes)
         self.second = reductions(layers)[1]  # the cell behind which the auxiliary head stands
+        places = stack(genotype, layers, init_channels, stem, read=(self.second,) if auxiliary else ())
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, stem, 3, padding=1, bias=False), nn.BatchNorm2d(stem))
+        options: dict[str, Any] = {"dropout": dropout, "affine": affine, "pool_norm": pool_norm}
+        self.cells = nn.ModuleList(Cell(place, **options) if place.needed else Unread() for place in places)
+        self.classifier = nn.Linear(places[-1].c_out, num_classes)
         self.auxiliary = AuxiliaryHead(places[self.second].c_out, num_classes) if auxiliary else None
 
     def features(self, x: Tensor) -> Tensor:

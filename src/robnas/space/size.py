@@ -36,7 +36,7 @@ def size(
     stem = 3 * init_channels
     total, pixels, c_out = _conv(in_channels, stem, 9, image_size**2) + _norm(stem), image_size, stem
     for place in stack(genotype, layers, init_channels, stem):
-        total += _cell(place, pixels)
+        total += _cell(place, pixels) if place.needed else NOTHING
         pixels, c_out = _after(pixels, 2 if place.reduction else 1), place.c_out
     return total + Size(c_out * num_classes + num_classes, c_out * num_classes)
 
