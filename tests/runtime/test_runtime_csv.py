@@ -59,7 +59,7 @@ def test_a_line_that_was_cut_is_left_out_and_the_next_one_is_whole(tmp_path, cut
     again = CSV(tmp_path)
     again.log_metrics({"epoch": 0, "x": 0.5}, 7)
     kept = 3 if cut == 0 else 2
-    assert [row["step"] for row in rows(tmp_path)] == ["0", "1", "2"][:kept] + ["7"]
+    assert [row["step"] for row in rows(tmp_path)] == [*["0", "1", "2"][:kept], "7"]
     assert rows(tmp_path)[-1]["x"] == "0.5"
 
 
@@ -104,5 +104,5 @@ def test_seconds_go_on_and_never_back(tmp_path):
 def test_the_csv_comes_first_and_another_mode_of_wandb_is_refused(tmp_path):
     assert [type(logger).__name__ for logger in build(tmp_path, "offline")] == ["CSV", "Wandb"]
     assert [type(logger).__name__ for logger in build(tmp_path, "off")] == ["CSV"]
-    with pytest.raises(UserError, match="unknown wandb 'onlin'. Did you mean 'online'"):
+    with pytest.raises(UserError, match=r"unknown wandb 'onlin'\. Did you mean 'online'"):
         build(tmp_path, "onlin")

@@ -101,11 +101,10 @@ def test_the_mean_over_an_epoch_needs_its_first_half(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path, workers):
+def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path):
     assert start(tmp_path / "whole") == 0
-    assert start(tmp_path / "killed", kill=23, workers=workers) == -signal.SIGKILL
+    assert start(tmp_path / "killed", kill=23, workers=2) == -signal.SIGKILL
     assert not (tmp_path / "killed" / "end.pt").exists()
-    assert start(tmp_path / "killed", ckpt=tmp_path / "killed" / "checkpoints" / "last.ckpt", workers=workers) == 0
+    assert start(tmp_path / "killed", ckpt=tmp_path / "killed" / "checkpoints" / "last.ckpt", workers=2) == 0
     assert same(*(torch.load(tmp_path / name / "end.pt", weights_only=True) for name in ("whole", "killed")))
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")

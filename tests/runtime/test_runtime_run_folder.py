@@ -119,7 +119,7 @@ def test_a_checkpoint_cut_in_half_is_refused_by_name_and_the_one_before_serves(c
 
 
 def test_a_checkpoint_that_is_not_there(config):
-    with pytest.raises(UserError, match="ckpt_path: there is no checkpoint no.ckpt"):
+    with pytest.raises(UserError, match=r"ckpt_path: there is no checkpoint no\.ckpt"):
         prepare(config | {"ckpt_path": "no.ckpt"})
 
 
