@@ -28,11 +28,12 @@ def depthwise(x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> 
     return channels_last(F.conv2d(x, weight, None, stride, padding, dilation, len(weight)))
 
 
-def input_gradient(g: Tensor, x: Tensor, weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
-    """∂/∂x, where g: [N, G, H′, W′] is the gradient of the output; of x the shape alone matters."""
+def input_gradient(g: Tensor, size: tuple[int, int], weight: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
+    """∂/∂x: [N, G, *size], where g: [N, G, H′, W′] is the gradient of the output."""
     k = weight.shape[-1]
     if stride == 1 and (k > 3 or dilation > 1):
         return depthwise(g, weight.flip(2, 3), 1, dilation)
+    x = g if stride == 1 else torch.empty((*g.shape[:2], *size), dtype=g.dtype, device=g.device, memory_format=torch.channels_last)
     return channels_last(_backward(g, x, weight, stride, k // 2 * dilation, k // 2 * dilation, dilation, (True, False))[0])
 
 

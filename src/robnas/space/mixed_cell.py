@@ -40,8 +40,7 @@ class MixedCell(nn.Module):
     def __init__(self, space: Space, channels: int, reduction: bool, statistics: Statistics) -> None:
         super().__init__()
         self.space, self.channels, self.statistics = space, channels, statistics
-        everything = Plan(space, None, tuple(range(2, 2 + space.nodes)), reduction)
-        self.places = {row: place for place, row in enumerate(everything.every_row)}
+        self.places = {row: place for place, row in enumerate(Plan.everything(space, reduction).every_row)}
         self.sources = nn.ModuleList(
             nn.ModuleDict({o: _weights(o, channels, len(targets(space, s)), reduction and s < 2) for o in ordered(space)})
             for s in range(1 + space.nodes)
@@ -53,7 +52,7 @@ class MixedCell(nn.Module):
         """before, last: [N, C, H, W]; coefficients: of `plan`, in its order → the nodes that `plan` concatenates, [N, ·, H′, W′]."""
         rows = None
         if len(plan.every_row) < len(self.places):
-            rows = torch.tensor([self.places[row] for row in plan.every_row], device=self.mean.device)
+            rows = plan.index("places", plan.places, self.mean.device)
         mean, var = (self.mean, self.var) if rows is None else (self.mean[rows], self.var[rows])
         keys, weights = self._living(plan)
         moving = self.training and not self.statistics.frozen

@@ -45,6 +45,7 @@ class Plan:
 
     def __init__(self, space: Space, alive: Tensor | None, outputs: tuple[int, ...], reduction: bool) -> None:
         self.space, self.outputs, self.reduction = space, outputs, reduction
+        self._sent: dict[tuple[str, torch.device], Tensor] = {}
         names = ordered(space)
         wanted = torch.ones(len(space.edges), len(space.operations), dtype=torch.bool) if alive is None else alive
         lives = {
@@ -92,11 +93,27 @@ class Plan:
         ]
 
     @cached_property
-    def coefficients(self) -> Tensor:
-        """For every edge and operation that is computed, in order, its place in [E, O] flattened. int64."""
+    def coefficients(self) -> list[int]:
+        """For every edge and operation that is computed, in order, its place in [E, O] flattened."""
         edge, operation = {e: i for i, e in enumerate(self.space.edges)}, {o: i for i, o in enumerate(self.space.operations)}
-        places = [edge[n, g.source] * len(operation) + operation[g.operation] for g in self.each() for n in g.nodes]
-        return torch.tensor(places, dtype=torch.int64)
+        return [edge[n, g.source] * len(operation) + operation[g.operation] for g in self.each() for n in g.nodes]
+
+    @cached_property
+    def places(self) -> list[int]:
+        """For every row, in order, its place among all rows that such a cell may have."""
+        among = {row: place for place, row in enumerate(self.everything(self.space, self.reduction).every_row)}
+        return [among[row] for row in self.every_row]
+
+    @classmethod
+    def everything(cls, space: Space, reduction: bool) -> "Plan":
+        """The plan of a cell of which nothing is left out."""
+        return cls(space, None, tuple(range(2, 2 + space.nodes)), reduction)
+
+    def index(self, name: str, numbers: list[int], device: torch.device) -> Tensor:
+        """`numbers` as int64 on a device; sent there once under this name, so that a pass waits for nothing."""
+        if (name, device) not in self._sent:
+            self._sent[name, device] = torch.tensor(numbers, dtype=torch.int64, device=device)
+        return self._sent[name, device]
 
     def each(self) -> Iterator[Group]:
         """All groups, source by source."""

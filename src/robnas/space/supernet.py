@@ -148,4 +148,4 @@ class Supernet(nn.Module):
         plan, weights = self._plans[key], mixture.weights[kind]
         if kind in mixture.edges:
             weights = weights * mixture.edges[kind][:, None]
-        return _Told(plan, weights.flatten().index_select(0, plan.coefficients.to(weights.device, non_blocking=True)))
+        return _Told(plan, weights.flatten().index_select(0, plan.index("coefficients", plan.coefficients, weights.device)))
