@@ -58,11 +58,20 @@ def dispatch(words: list[str]) -> None:
     elif verb in _LIGHT:
         _LIGHT[verb](rest)
     elif verb in TRAINER_VERBS:
-        from robnas.cli import run
-
-        run(verb, rest)
+        _train(verb, rest)
     else:
         raise unknown("verb", verb, [*TRAINER_VERBS, *_LIGHT])
+
+
+def _train(verb: str, words: list[str]) -> None:
+    from robnas.configuration import files, flags, reading
+
+    arguments = flags.parse(words)
+    for name in arguments.configs:  # what is wrong with them is said before torch is imported
+        reading.read_file(files.find(name))
+    from robnas.cli import run
+
+    run(verb, arguments)
 
 
 def _list(words: list[str]) -> None:

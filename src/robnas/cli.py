@@ -7,7 +7,7 @@ import paths. Lightning's part is to check types, to build the objects and to ru
 import hashlib
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,9 +54,8 @@ _DESCRIPTIONS = {
 }
 
 
-def run(verb: str, words: Sequence[str]) -> None:
-    """Run a verb for every RUN among `words`, or once for the model that a config gives. Raises UserError."""
-    arguments = flags.parse(words)
+def run(verb: str, arguments: flags.Arguments) -> None:
+    """Run a verb for every RUN among the arguments, or once for the model that a config gives. Raises UserError."""
     if arguments.help_for:
         show_class(*arguments.help_for)
         return
@@ -183,9 +182,11 @@ class CLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """As Lightning; a wrong value that a class found, or a bug in it, comes out as it was raised."""
         try:
-            super().instantiate_classes()
+            self.config_init = self.parser.instantiate(self.config)
         except ValueError as error:
             raise _origin(error) from error
+        self.datamodule, self.model = self._get(self.config_init, "data"), self._get(self.config_init, "model")
+        self.trainer = self.instantiate_trainer()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, and then its run folder: a device or precision that there is not leaves no folder behind."""

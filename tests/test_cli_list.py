@@ -1,0 +1,96 @@
+"""`robnas list` and `robnas new attack`: what is there, and something to start from."""
+
+import json
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from command_line import refused, robnas
+from robnas import source
+from robnas.jobs import Job
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_everything_is_listed_with_a_line_and_its_provider(capsys):
+    listed = json.loads(robnas("list --json", capsys).out)
+    assert list(listed) == ["attacks", "probes", "searchers", "models", "data", "genotypes", "configs"]
+    pgd = next(entry for entry in listed["attacks"] if entry["name"] == "pgd")
+    assert pgd["about"].startswith("White-box evasion")
+    assert pgd["provider"].startswith("robnas ")
+    assert pgd["needs"] == "the model's gradients"
+    for kind in ("searchers", "data", "genotypes", "configs"):
+        assert listed[kind]
+        assert all(entry["about"] for entry in listed[kind]), kind
+
+
+def test_one_kind_as_text(capsys):
+    lines = robnas("list configs", capsys).out.splitlines()
+    assert lines[0] == "configs"
+    column = lines[1].index("APGD")
+    assert all(line[column - 2 : column] == "  " for line in lines[1:])
+    assert any(line.split()[0] == "darts_iii/paper.yaml" for line in lines)
+
+
+def test_built_ins_are_whole(capsys):
+    for kind in ("attacks", "searchers", "data"):
+        listed = json.loads(robnas(f"list {kind} --json --check", capsys).out)
+        assert [entry["name"] for entry in listed if entry["error"]] == []
+
+
+def test_runs_are_listed_with_their_state(capsys, elsewhere):
+    first, second = Job("a" * 40, "darts"), Job("b" * 40, "classify", elsewhere / "elsewhere")
+    first.start()
+    second.start()
+    second.mark_finished()
+    (entry,) = json.loads(robnas("list runs --json", capsys).out)
+    assert (entry["name"], entry["state"]) == ("runs/darts/aaaaaaaaaaaa", "unfinished")
+    assert "finished" in robnas("list runs --runs elsewhere", capsys).out
+    assert "none" in robnas("list runs --runs nowhere", capsys).out
+
+
+def test_a_table_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    out = robnas("list searchers", capsys).out
+    assert "darts" in out
+    assert "─" in out or "━" in out
+
+
+def test_descriptions_come_from_the_source_and_from_base_classes(elsewhere, monkeypatch):
+    monkeypatch.syspath_prepend(str(elsewhere))
+    (elsewhere / "described").mkdir()
+    (elsewhere / "described" / "__init__.py").write_text("raise SystemExit('never executed')")
+    (elsewhere / "described" / "base.py").write_text('class Base:\n    """Of the base."""\n    needs: str = "a net"\n')
+    (elsewhere / "described" / "a.py").write_text(
+        'from described.base import Base\nclass A(Base):\n    """Cures (Liu et al. 2019) all. And more.\n\n    Args: none\n    """\n'
+        'class B(A):\n    access = "label"\n'
+    )
+    assert source.describe("described.a:A") == source.Description("Cures (Liu et al. 2019) all", "a net")
+    assert source.describe("described.a:B") == source.Description("Cures (Liu et al. 2019) all", "the model's answers")
+    assert source.describe("described.a:C") == source.describe("nowhere:A") == source.Description()
+
+
+def test_a_new_attack_is_a_package_whose_test_passes(capsys, elsewhere):
+    said = robnas("new attack fast_sign --out sub", capsys)
+    assert said.status == 0
+    folder = elsewhere / "sub" / "robnas-fast-sign"
+    assert {path.name for path in folder.iterdir()} == {"pyproject.toml", "robnas_fast_sign.py", "fast_sign.yaml", "test_fast_sign.py"}
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["robnas.attacks"] == {"fast_sign": "robnas_fast_sign:FastSign"}
+    line = refused("new attack fast_sign --out sub", capsys)
+    assert "exists already; nothing is overwritten" in line
+
+
+@pytest.mark.slow
+def test_the_test_of_a_new_attack_passes(capsys, elsewhere):
+    robnas("new attack fast_sign", capsys)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+    done = subprocess.run(command, cwd=elsewhere / "robnas-fast-sign", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout

@@ -1,0 +1,130 @@
+"""fit, test and attack on a network so small that each takes a moment."""
+
+import json
+
+import pytest
+import yaml
+
+from command_line import CLASSIFY, refused, robnas
+from robnas.results import Rows
+
+ONE_ATTACK = "--attacks.one=pgd --attacks.one.max_inputs=20 --attacks.one.steps=2 --wandb=off --trainer.accelerator=cpu"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs of one command after another")
+
+
+@pytest.fixture(autouse=True)
+def there(place, monkeypatch):
+    monkeypatch.chdir(place)
+
+
+@pytest.fixture
+def fitted(place, capsys):
+    """The folder of the one training that all tests here look at."""
+    if not (place / "runs" / "classify" / "latest").exists():
+        assert robnas(f"fit {CLASSIFY}", capsys).status == 0
+    return (place / "runs" / "classify" / "latest").resolve()
+
+
+def test_fit_fills_its_folder_and_says_where_it_is(fitted, capsys):
+    assert {"config.yaml", "job.json", "metrics.csv", "checkpoints"} <= {path.name for path in fitted.iterdir()}
+    assert json.loads((fitted / "job.json").read_text())["state"] == "finished"
+    said = robnas(f"fit {CLASSIFY}", capsys)
+    assert said.status == 0
+    assert "finished already" in said.out
+    assert f"runs/classify/{fitted.name}" in said.out
+
+
+def test_the_folder_holds_the_resolved_configuration(fitted):
+    config = yaml.safe_load((fitted / "config.yaml").read_text())
+    assert config["model"]["class_path"] == "robnas.tasks.classifier.Classifier"
+    assert config["model"]["init_args"]["momentum"] == 0.9  # said by the config
+    assert config["model"]["init_args"]["label_smoothing"] == 0.0  # said by nobody
+    assert config["experiment"] == "classify"
+
+
+def test_the_resolved_configuration_is_the_same_job(fitted, capsys):
+    said = robnas(f"fit --config runs/classify/{fitted.name}/config.yaml", capsys)
+    assert f"finished already: runs/classify/{fitted.name}" in said.out
+
+
+def test_test_takes_a_run_folder_or_the_flags_of_fit(fitted, capsys):
+    by_folder = robnas("test runs/classify/latest --trainer.accelerator=cpu --wandb=off", capsys)
+    by_flags = robnas(f"test {CLASSIFY}", capsys)
+    assert by_folder.status == by_flags.status == 0
+    assert "test/accuracy" in by_folder.out
+    assert by_folder.out == by_flags.out
+
+
+def test_attack_writes_rows_into_the_run_and_prints_one_table(fitted, capsys):
+    said = robnas(f"attack runs/classify/latest runs/classify/{fitted.name} {ONE_ATTACK} --attacks.one.eps=4/255", capsys)
+    assert said.status == 0, said.err
+    assert said.out.count("robust") == 1
+    rows = Rows(fitted / "results.jsonl").read()
+    assert {row.metric for row in rows} >= {"asr", "robust_accuracy"}
+    assert {(row.job, row.model, row.family, row.dataset) for row in rows} == {(fitted.name, "darts", "nas", rows[0].dataset)}
+    assert {row.params["eps"] for row in rows} == {4 / 255}
+
+
+def test_every_attack_knows_its_block(fitted, capsys):
+    assert (
+        robnas(
+            f"attack runs/classify/latest {ONE_ATTACK} --attacks.two=apgd --attacks.two.max_inputs=20 --attacks.two.steps=2", capsys
+        ).status
+        == 0
+    )
+    plugins = {row.plugin for row in Rows(fitted / "results.jsonl").read()}
+    assert plugins == {"pgd", "apgd"}
+    columns = (fitted / "metrics.csv").read_text().splitlines()[0]
+    assert "one/asr" in columns
+    assert "two/asr" in columns
+
+
+def test_attack_a_model_of_a_config_with_a_checkpoint(fitted, capsys, place):
+    said = robnas(f"attack {CLASSIFY} {ONE_ATTACK} --ckpt_path=runs/classify/latest/checkpoints/last.ckpt", capsys)
+    assert said.status == 0, said.err
+    (folder,) = {path.resolve() for path in (place / "runs" / "attack").iterdir()}
+    here, there = (Rows(path / "results.jsonl").read()[0] for path in (folder, fitted))
+    assert here.victim == there.victim
+    assert (place / "runs" / "classify" / "latest").resolve() == fitted
+
+
+def test_an_attack_in_a_file_of_the_current_folder(fitted, capsys, place):
+    (place / "my_own_attack.py").write_text(
+        "from robnas.attacks.base import Evasion\n"
+        "class Nothing(Evasion):\n"
+        "    def __init__(self, eps: float = 0.1) -> None:\n        super().__init__(eps=eps, steps=1)\n"
+        "    def step(self, victim, s):\n        return s.x\n"
+    )
+    said = robnas(
+        "attack runs/classify/latest --attacks.mine=my_own_attack.Nothing --attacks.mine.eps=1/4 --wandb=off --trainer.accelerator=cpu",
+        capsys,
+    )
+    assert said.status == 0, said.err
+    mine = [row for row in Rows(fitted / "results.jsonl").read() if row.plugin == "nothing"]
+    assert {row.metric: row.value for row in mine}["asr"] == 0
+    assert mine[0].params["eps"] == 0.25
+
+
+def test_a_missing_checkpoint_and_one_of_another_architecture(fitted, capsys):
+    refused("test runs/classify/latest --ckpt_path=nowhere.ckpt", capsys)
+    line = refused(f"test {CLASSIFY} --model.options.layers=4 --ckpt_path=runs/classify/latest/checkpoints/last.ckpt", capsys)
+    assert "another" in line
+
+
+def test_a_foreign_model_given_in_a_config(fitted, capsys, place):
+    """A LightningModule of the user's own with weights of its own needs neither a run nor a checkpoint."""
+    (place / "my_model_of_digits.py").write_text(
+        "import torch\nfrom lightning.pytorch import LightningModule\nfrom torch import nn\n"
+        "class Linear(LightningModule):\n"
+        "    def __init__(self):\n        super().__init__()\n        torch.manual_seed(0)\n"
+        "        self.network = nn.Sequential(nn.Flatten(), nn.Linear(768, 10))\n"
+        "    def forward(self, x):\n        return self.network(x)\n"
+        "    def test_step(self, batch, batch_idx):\n        pass\n"
+    )
+    said = robnas(f"attack --model=my_model_of_digits.Linear --config digits {ONE_ATTACK} --experiment=mine", capsys)
+    assert said.status == 0, said.err
+    assert "robust" in said.out
