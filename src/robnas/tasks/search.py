@@ -161,7 +161,8 @@ class Search(LightningModule):
         self.normalize = Normalize(data["mean"], data["std"])
         with torch.device("cpu"), torch.random.fork_rng([]):  # the same weights on every kind of device
             torch.manual_seed(seeds.derive(self.seed, "weights"))
-            self.network = self.build_supernet(data["num_classes"], data["image_shape"][0])
+            network = self.build_supernet(data["num_classes"], data["image_shape"][0])
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.searcher.build(self.space, self.seed)
         hidden = [f"searcher.{name}" for name, _ in [*self.searcher.named_parameters(), *self.searcher.named_buffers()]]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, hidden)  # type: ignore[no-untyped-call]
