@@ -88,7 +88,9 @@ class Classifier(LightningModule):
         theirs = checkpoint.get("hyper_parameters", {})
         for key in ("num_classes", "image_shape", "class_names", "description", "size", "options"):
             if theirs.get(key) != self.architecture[key]:
-                raise UserError(f"the checkpoint has another {key}: {_short(theirs.get(key))}, but this run has {_short(self.architecture[key])}")
+                raise UserError(
+                    f"the checkpoint has another {key}: {_short(theirs.get(key))}, but this run has {_short(self.architecture[key])}"
+                )
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, C, H, W] in [0, 1] → logits [B, classes]."""
