@@ -143,7 +143,6 @@ class Evasion(Attack):
         x = victim.take(x)
         index = index.detach().to(x.device, copy=True)
         clean = victim.judge(x)
-        victim.compare(x, clean)
         y = clean.argmax(1) if y is None else y.detach().to(clean.device, torch.int64, copy=True)
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < clean.shape[1]:
             raise UserError(f"labels from {int(y.min())} to {int(y.max())}; the model has {clean.shape[1]} classes, numbered from 0")

@@ -28,9 +28,11 @@ class Victim:
 
     def __init__(self, original: nn.Module, fast: nn.Module, prepared: str) -> None:
         self._original, self._fast, self.prepared = original, fast, prepared
+        self._layout = torch.contiguous_format  # of what the models are given
         self._compared = fast is original
         first = next((t for t in (*original.parameters(), *original.buffers()) if t.is_floating_point()), None)
-        self.device, self.dtype = (None, None) if first is None else (first.device, first.dtype)  # those of the pixels, then
+        self.device = None if first is None else first.device  # None: those of the pixels
+        self.dtype = None if first is None else first.dtype
         self.digest = digest(original)
 
     @classmethod
@@ -58,38 +60,43 @@ class Victim:
     @torch.no_grad()
     def judge(self, x: Tensor) -> Tensor:
         """Logits [B, m] of the model as it was handed over. x: [B, C, H, W]. Uncounted: it is the referee who asks."""
-        logits = self._original(x.clone())
+        if not self._compared and len(x):
+            self._compare(x[:16])
+        logits = self._original(self._laid_out(x))
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
             what = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
             raise UserError(f"the model answers {what}; logits [{len(x)} inputs, at least 2 classes] are needed")
         return logits
 
-    def compare(self, x: Tensor, logits: Tensor) -> None:
-        """Once: is the fast copy the same function? logits: [B, m] = judge(x)."""
-        if self._compared or not len(x):
-            return
+    def _compare(self, x: Tensor) -> None:
+        """Once, on the first inputs: is the fast copy the same function? If so, the original does with channels_last as well."""
         self._compared = True
-        if reason := self._difference(x, logits):
-            self._fast, self.prepared = self._original, f"as given ({reason})"
+        logits = self.judge(x)
+        self._layout = torch.channels_last
+        if not (reason := self._difference(x, logits)):
+            self._original.to(memory_format=torch.channels_last)
+            return
+        self._fast, self._layout, self.prepared = self._original, torch.contiguous_format, f"as given ({reason})"
+        if not torch.equal(self.judge(x).nan_to_num(), logits.nan_to_num()):
+            warnings.warn("the model answers the same input differently each time (dropout left on?): results will vary", stacklevel=2)
 
-    @torch.no_grad()
     def _difference(self, x: Tensor, logits: Tensor) -> str:
         try:
             fast = self._ask(x)
-        except Exception as error:  # user code on another memory format or without its own class: it may raise anything
+        except Exception as error:  # user code in another layout or without its own class: it may raise anything
             return f"the fast copy raises {type(error).__name__}"
         tolerance = 1e-9 if logits.dtype == torch.float64 else 1e-3
-        if torch.allclose(fast, logits, rtol=tolerance, atol=tolerance * float(logits.nan_to_num(0, 0, 0).abs().max()), equal_nan=True):
-            return ""
-        if not torch.equal(self.judge(x).nan_to_num(), logits.nan_to_num()):
-            warnings.warn("the model answers the same input differently each time (dropout left on?): results will vary", stacklevel=2)
-            return "the model is random"
-        return "the fast copy gives other logits"
+        size = float(logits.nan_to_num(0, 0, 0).abs().max())
+        same = fast.shape == logits.shape and torch.allclose(fast, logits, rtol=tolerance, atol=tolerance * size, equal_nan=True)
+        return "" if same else "the fast copy gives other logits"
 
     def _ask(self, x: Tensor) -> Tensor:
-        fmt = torch.channels_last if x.ndim == 4 and self._fast is not self._original else torch.contiguous_format
-        logits: Tensor = self._fast(x.clone(memory_format=fmt))  # a copy: the model's first layer may work in place
+        logits: Tensor = self._fast(self._laid_out(x))
         return logits
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        """A copy, as the model's first layer may work in place."""
+        return x.clone(memory_format=self._layout if x.ndim == 4 else torch.contiguous_format)
 
     def white_box(self, s: State) -> WhiteBox:
         """Full access during one run, counted on `s`."""
