@@ -31,7 +31,7 @@ class _Sum(torch.autograd.Function):
 
 
 def across_ranks(x: Tensor) -> Tensor:
-    """Σ over ranks, differentiable: every rank's output depends on every rank's input, so its gradient is the sum of all ranks' gradients."""
+    """Σ over ranks, differentiable: all outputs depend on every rank's input, so its gradient is the sum of all ranks' gradients."""
     return _Sum.apply(x) if world_size() > 1 else x  # type: ignore[no-untyped-call, no-any-return]
 
 

@@ -5,6 +5,7 @@ Scalars and generators: `derive`, `generator`. Per-input streams, computed at on
 """
 
 import math
+import os
 from hashlib import blake2b
 
 import torch
@@ -16,6 +17,11 @@ _GOLDEN = -7046029254386353131  # 2⁶⁴ / golden ratio as a signed number: the
 def derive(*keys: int | str) -> int:
     """A seed in [0, 2⁶³) from any keys, e.g. `derive(seed, "order", epoch)`. Equal keys, equal seed; on every machine."""
     return int.from_bytes(blake2b(repr(keys).encode(), digest_size=8).digest(), "big") >> 1
+
+
+def of_run(seed: int | None = None) -> int:
+    """`seed`, or that of `seed_everything` where it is None; 0 where neither was given."""
+    return int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
 
 
 def generator(*keys: int | str, device: torch.device | str = "cpu") -> torch.Generator:

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from ranks import run_on_ranks
 
+from ranks import run_on_ranks
 from robnas import collectives
 
 

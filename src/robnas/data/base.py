@@ -11,6 +11,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor
 
+from robnas import seeds
 from robnas.data import augmentation
 from robnas.data.batch import Batch
 from robnas.data.sampling import GlobalBatches, ImageSet, Loader, held_out
@@ -44,7 +45,7 @@ class ImageData(LightningDataModule):
     Args:
         root: folder under which data are looked for and put.
         batch_size: inputs of one step over all ranks together; each rank takes its share.
-        seed: of order, augmentation, validation part and halves; never of what the test set is.
+        seed: of order, augmentation, validation part and halves, never of what the test set is; that of `seed_everything` if not given.
         validation: share of the training set that is held out of training, each class in proportion.
         num_workers: processes that fetch ahead; data in memory need none.
         augment: in training, padded crop, horizontal flip (where it means the same) and cutout.
@@ -66,7 +67,7 @@ class ImageData(LightningDataModule):
         self,
         root: str = "data",
         batch_size: int = 64,
-        seed: int = 0,
+        seed: int | None = None,
         validation: float = 0.1,
         num_workers: int = 0,
         augment: bool = True,
@@ -77,7 +78,7 @@ class ImageData(LightningDataModule):
         require(0 <= validation < 1, f"validation: {validation} is not in [0, 1)")
         require(num_workers >= 0, f"num_workers: {num_workers} is negative")
         require(0 <= cutout <= 1, f"cutout: {cutout} is not in [0, 1]")
-        self.root, self.batch_size, self.seed, self.validation = root, batch_size, seed, validation
+        self.root, self.batch_size, self.seed, self.validation = root, batch_size, seeds.of_run(seed), validation
         self.num_workers, self.augment, self.cutout = num_workers, augment, cutout
         self.train_set: ImageSet | None = None
         self.test_set: ImageSet | None = None

@@ -9,7 +9,7 @@ _WHERE = {
     "describe": "robnas.models.build",
     "load": "robnas.models.load",
 }
-__all__ = list(_WHERE)  # noqa: PLE0604
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ stored in the checkpoint, `build` makes the module of a description.
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,22 @@ def describe(network: str) -> dict[str, Any]:
     models = plugins.names(GROUP)
     if network in models:
         return {"name": network, "family": getattr(plugins.load(GROUP, network), "family", "custom"), "plugin": network}
-    if network not in published.names() and not _names_a_genotype(network):
-        raise unknown("network", network, [*published.names(), *models])
-    genotype = published.find(network)
-    name = network if network in published.names() else _title(network)
-    return {"name": name, "family": "nas", "genotype": genotype.to_dict()}
+    try:
+        genotype = published.find(network)
+    except UserError:
+        if set(network) & set("/.([\n"):  # a file or a text: what is wrong with it has been said
+            raise
+        raise unknown("network", network, [*published.names(), *models]) from None
+    return {"name": _title(network), "family": "nas", "genotype": genotype.to_dict()}
 
 
 def build(
-    description: dict[str, Any], *, num_classes: int, image_shape: tuple[int, int, int], size: str = "paper", options: dict[str, Any] | None = None
+    description: dict[str, Any],
+    *,
+    num_classes: int,
+    image_shape: tuple[int, int, int],
+    size: str = "paper",
+    options: dict[str, Any] | None = None,
 ) -> nn.Module:
     """The module of `describe(…)`: images of `image_shape` = (C, H, W) → logits [B, num_classes].
 
@@ -61,20 +69,16 @@ def build(
     return constructor(num_classes=num_classes, image_shape=image_shape, size=size, **options)
 
 
-def _names_a_genotype(network: str) -> bool:
-    return Path(network).exists() or network.lstrip().startswith("Genotype") or "/" in network or network.endswith((".yaml", ".yml", ".txt"))
-
-
 def _title(network: str) -> str:
-    """A short name for rows and tables: the experiment that searched the cell, the file's stem, or "pasted"."""
-    path = Path(network)
-    if not path.exists():
+    """A short name for rows and tables: a published name as we write it, the experiment that searched the cell, or the file's stem."""
+    with suppress(UserError):
+        return published.entry(network).name
+    if "(" in network or "\n" in network:
         return "pasted"
+    path = Path(network)
+    if path.name == "genotype.yaml":
+        path = path.parent
     if path.is_dir():
         path = path.resolve()
         return f"{path.parent.name}-{path.name[:6]}"
-    if path.name == "genotype.yaml":
-        return _title(str(path.parent))
-    if not path.stem:
-        raise UserError(f"network: {network!r} has no name")
     return path.stem

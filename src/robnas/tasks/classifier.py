@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics.classification import MulticlassAccuracy
 
-from robnas import batch_norm
+from robnas import batch_norm, seeds
 from robnas.errors import UserError, require
 from robnas.models.build import build, describe
 from robnas.models.normalize import Normalized
@@ -72,6 +72,7 @@ class Classifier(LightningModule):
             "std": list(data.std),
             "class_names": list(data.class_names),
         }
+        torch.manual_seed(seeds.derive(seeds.of_run(), "weights"))
         network = build(self.description, num_classes=data.num_classes, image_shape=data.image_shape, size=self.size, options=self.options)
         self.model = Normalized(network, data.mean, data.std).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.batch_norm_across_ranks and self.trainer.world_size > 1:
