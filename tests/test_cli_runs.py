@@ -79,8 +79,8 @@ def test_every_attack_knows_its_block(fitted, capsys):
     plugins = {row.plugin for row in Rows(fitted / "results.jsonl").read()}
     assert plugins == {"pgd", "apgd"}
     columns = (fitted / "metrics.csv").read_text().splitlines()[0]
-    assert "one/asr" in columns
-    assert "two/asr" in columns
+    assert "one/robust_accuracy" in columns
+    assert "two/robust_accuracy" in columns
 
 
 def test_attack_a_model_of_a_config_with_a_checkpoint(fitted, capsys, place):
@@ -107,6 +107,32 @@ def test_an_attack_in_a_file_of_the_current_folder(fitted, capsys, place):
     mine = [row for row in Rows(fitted / "results.jsonl").read() if row.plugin == "nothing"]
     assert {row.metric: row.value for row in mine}["asr"] == 0
     assert mine[0].params["eps"] == 0.25
+
+
+def test_a_probe_in_a_file_of_the_current_folder(fitted, capsys, place):
+    (place / "my_own_probe.py").write_text(
+        "from robnas.probes.base import Measurement, Probe\n"
+        "class Norm(Probe):\n"
+        "    def __init__(self, n_samples: int = 20) -> None:\n        self.n_samples = n_samples\n"
+        "    def measure(self, model, x, y):\n        return Measurement(inputs=len(x))\n"
+    )
+    said = robnas("probe runs/classify/latest --probes.size=my_own_probe.Norm --wandb=off --trainer.accelerator=cpu", capsys)
+    assert said.status == 0, said.err
+    (row,) = [row for row in Rows(fitted / "results.jsonl").read() if row.kind == "probe"]
+    assert (row.plugin, row.metric.partition("@")[0].split("/")[0], row.value) == ("norm", "inputs", 20)
+
+
+def test_a_run_is_evaluated_from_any_folder(fitted, capsys, tmp_path, monkeypatch):
+    """Its config names a file of the folder it was started in."""
+    config = yaml.safe_load((fitted / "config.yaml").read_text())
+    (fitted.parents[2] / "cell.yaml").write_text(robnas("cell darts --out -", capsys).out)
+    config["model"]["init_args"]["network"] = "cell.yaml"
+    (fitted.parents[2] / "with_a_file.yaml").write_text(yaml.safe_dump(config))
+    assert robnas("fit --config with_a_file.yaml --experiment=mine", capsys).status == 0
+    monkeypatch.chdir(tmp_path)
+    run = fitted.parents[1] / "mine" / "latest"
+    said = robnas(f"test '{run}' --wandb=off --trainer.accelerator=cpu", capsys)
+    assert said.status == 0, said.err
 
 
 def test_a_missing_checkpoint_and_one_of_another_architecture(fitted, capsys):

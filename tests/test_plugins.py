@@ -25,10 +25,10 @@ def install(tmp_path, monkeypatch):
         (folder / "entry_points.txt").write_text("\n".join([f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]))
         for name, text in modules.items():
             (tmp_path / f"{name}.py").write_text(text)
-        plugins.declared.cache_clear()
+        plugins.refresh()
 
     yield install
-    plugins.declared.cache_clear()
+    plugins.refresh()
 
 
 def test_built_ins_are_declared_as_everybody_elses():

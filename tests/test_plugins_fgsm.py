@@ -24,9 +24,9 @@ def installed(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("[robnas.attacks]\n" + "\n".join(f"{name} = {value}" for name, value in points.items()))
     for folder in (tmp_path, FOLDER):
         monkeypatch.syspath_prepend(str(folder))
-    plugins.declared.cache_clear()
+    plugins.refresh()
     yield
-    plugins.declared.cache_clear()
+    plugins.refresh()
 
 
 def test_class_pyproject_and_config_are_under_40_lines():

@@ -6,11 +6,11 @@ import paths. Lightning's part is to check types, to build the objects and to ru
 
 import hashlib
 import inspect
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import seed_everything
@@ -148,7 +148,10 @@ class CLI(LightningCLI):
 
     def merge(self, verb: str) -> dict[str, Any]:
         """One configuration from the run that is evaluated, the configs and the flags."""
-        base = {key: self.victim.config[key] for key in ("model", "data") if self.victim.config.get(key)} if self.victim else {}
+        base = {}
+        if self.victim:
+            home = self.victim.job.root.parent
+            base = {key: _anchored(self.victim.config[key], home) for key in ("model", "data") if self.victim.config.get(key)}
         merged = compose.compose(self.arguments.configs, self.arguments.edits, base, fixed=("model",) if self.victim else ())
         if merged.get("experiment") is None:
             merged["experiment"] = compose.experiment(self.arguments.configs, fallback=verb)
@@ -196,13 +199,12 @@ class CLI(LightningCLI):
                 self.evaluations.append(callback)
         given = {**self._get(self.config_init, "trainer"), "logger": False}
         given["callbacks"] = [*_as_list(given.get("callbacks")), *self.evaluations]
+        if str(given["precision"]) in ("16", "16-mixed") and (given["accelerator"] == "cpu" or not torch.accelerator.is_available()):
+            raise UserError(f"trainer.precision: {given['precision']} does not run on the CPU; allowed: 32-true, 64-true, bf16-mixed")
         try:
-            warnings.filterwarnings("ignore", message=".*fp16 is not supported on CPU")
             trainer = Trainer(**given)
         except (MisconfigurationException, ValueError, TypeError) as error:  # a device, strategy or combination that there is not
             raise UserError(f"trainer: {error}") from error
-        if str(given["precision"]) in ("16", "16-mixed") and trainer.precision != "16-mixed":  # Lightning would go on with another
-            raise UserError(f"trainer.precision: {given['precision']} does not run on this device; allowed: 32-true, 64-true, bf16-mixed")
         self.run = self.prepare()
         logger = self._get(self.config_init, "trainer").get("logger")
         if logger is not False and not (self.run.finished and self.subcommand == "fit"):
@@ -294,6 +296,15 @@ def show_class(place: str, name: str) -> None:
 
 def _as_list(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def _anchored(value: Any, home: Path) -> Any:
+    """A run's config names files from the folder that it was started in; from another folder they are found by way of the run."""
+    if isinstance(value, Mapping):
+        return {key: _anchored(item, home) for key, item in value.items()}
+    if not isinstance(value, str) or not value or len(value) > 1000 or "\n" in value:
+        return value
+    return str(home / value) if (home / value).exists() and not Path(value).exists() else value
 
 
 def _origin(error: BaseException) -> BaseException:

@@ -81,7 +81,7 @@ class Plugin:
 @cache
 def declared(group: str) -> tuple[Plugin, ...]:
     """Every entry point of a group, sorted by name; robnas's own come first, so that nobody can take their names."""
-    found = sorted({_plugin(group, ep) for ep in entry_points(group=group)}, key=lambda p: (not p.built_in, p.name, p.provider))
+    found = sorted({_plugin(group, ep) for ep in _all().select(group=group)}, key=lambda p: (not p.built_in, p.name, p.provider))
     taken: dict[str, Plugin] = {}
     out = []
     for plugin in found:
@@ -97,6 +97,12 @@ def declared(group: str) -> tuple[Plugin, ...]:
 def available(group: str) -> dict[str, Plugin]:
     """name → plug-in, of those whose name is theirs. Nothing is imported, so one of them may still turn out broken."""
     return {plugin.name: plugin for plugin in reversed(declared(group)) if not _clashes(plugin)}
+
+
+def refresh() -> None:
+    """Look again: something was installed while this process ran."""
+    declared.cache_clear()
+    _all.cache_clear()
 
 
 def names(group: str) -> list[str]:
@@ -151,6 +157,12 @@ def said(error: BaseException) -> str:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<") and "importlib" not in f.filename]
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames and frames[-1].filename != __file__ else ""
     return f"{type(error).__name__}: {text}{where}"
+
+
+@cache
+def _all() -> Any:
+    """One look through everything that is installed serves all groups."""
+    return entry_points()
 
 
 def _plugin(group: str, ep: EntryPoint) -> Plugin:
