@@ -82,7 +82,7 @@ def run(
         default_root_dir=str(folder),
         logger=[CSV(folder)],
         log_every_n_steps=3,
-        callbacks=[Checkpoints(every_n_train_steps=every), *([Kill(kill)] if kill else [])],
+        callbacks=[Checkpoints(save_every_n_steps=every), *([Kill(kill)] if kill else [])],
     )
     task = SmallTask()
     trainer.fit(task, datamodule=Digits(batch_size=92, num_workers=workers), ckpt_path=ckpt or None)

@@ -50,6 +50,7 @@ def changed(path, value):
         ("trainer.enable_progress_bar", False),
         ("trainer.enable_model_summary", False),
         ("trainer.default_root_dir", "/elsewhere"),
+        ("trainer.save_every_n_steps", 100),
         ("trainer.max_time", None),
         ("trainer.callbacks", []),
         ("data.init_args.num_workers", 4),

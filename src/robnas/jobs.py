@@ -34,6 +34,7 @@ IGNORED: dict[str, str] = {
     "trainer.enable_*": "who watches: progress, summary, checkpoints on or off",
     "trainer.model_registry": "who watches",
     "trainer.profiler": "who watches",
+    "trainer.save_every_n_steps": "how much a kill costs",
     "trainer.detect_anomaly": "who watches",
     "trainer.num_sanity_val_steps": "who watches",
     "trainer.inference_mode": "evaluation gives the same numbers",
@@ -53,7 +54,7 @@ IGNORED: dict[str, str] = {
 """Key of a resolved configuration (dotted, `*` allowed) → why it does not affect the result. Everything else does."""
 
 WRITTEN = (
-    *("config.yaml", "job.json", "metrics.csv", "results.jsonl", "outcomes", "checkpoints", "genotype.yaml", "figures"),
+    *("config.yaml", "job.json", "metrics.csv", "evaluation.csv", "results.jsonl", "outcomes", "checkpoints", "genotype.yaml", "figures"),
     *("wandb", "log.txt"),
 )
 """What robnas writes into a job's folder; starting anew removes these and nothing else."""

@@ -109,7 +109,7 @@ def test_a_shared_file_is_not_changed_by_what_comes_after(tmp_path):
     assert read(tmp_path / "best.ckpt")["epoch"] == 3
 
 
-@pytest.mark.parametrize(("name", "value"), [("mode", "largest"), ("every_n_train_steps", -1)])
+@pytest.mark.parametrize(("name", "value"), [("mode", "largest"), ("save_every_n_steps", -1)])
 def test_wrong_arguments(name, value):
     with pytest.raises(UserError, match=rf"^{name}: .*{value}"):
         Checkpoints(**{name: value})

@@ -164,6 +164,7 @@ def test_a_run_to_evaluate(config, tmp_path, monkeypatch):
     found = existing(run.folder.parent / "latest")
     assert (found.job, found.config, found.ckpt_path) == (run.job, config, str(last.resolve()))
     assert existing(run.folder, "best").ckpt_path == str(best)
+    assert [logger.path.name for r in (run, found) for logger in r.loggers()] == ["metrics.csv", "evaluation.csv"]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=rf"runs/classify/nothing is no run folder; there are runs/classify/{run.job.name}"):
         existing("runs/classify/nothing")

@@ -129,7 +129,7 @@ def test_rows_lie_in_the_run_folder_unless_told_otherwise(tmp_path):
 
 @pytest.mark.parametrize("step", [0, 20])
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, step):
-    t = trainer(tmp_path, max_epochs=3, callbacks=[Checkpoints(every_n_train_steps=1)])
+    t = trainer(tmp_path, max_epochs=3, callbacks=[Checkpoints(save_every_n_steps=1)])
     with pytest.raises(UserError, match=rf"^the loss is not finite at step {step} \(epoch {step // 14}\)") as error:
         t.fit(SmallTask(break_at=step), digits())
     assert "\n" not in str(error.value)
@@ -167,7 +167,7 @@ def test_on_several_ranks_all_stop_before_the_next_checkpoint(tmp_path, monkeypa
     """Ranks look together, every so many steps and before each checkpoint; here the interval never comes."""
     monkeypatch.setattr("robnas.runtime.finite.FiniteLoss.on_train_batch_end", without_a_look)
     with pytest.raises(UserError, match="not finite at step 5 "):
-        trainer(tmp_path, callbacks=[Checkpoints(every_n_train_steps=8)]).fit(SmallTask(break_at=5), digits())
+        trainer(tmp_path, callbacks=[Checkpoints(save_every_n_steps=8)]).fit(SmallTask(break_at=5), digits())
     assert not (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 

@@ -24,13 +24,13 @@ class Checkpoints(Checkpoint):
     Args:
         monitor: metric by which the best is chosen, where it is logged; None: only the last ones are kept.
         mode: "max" or "min".
-        every_n_train_steps: also keep the last one in mid-epoch, each time so many batches are through; 0: at the epochs' ends alone.
+        save_every_n_steps: also keep the last one in mid-epoch, each time so many batches are through; 0: at the epochs' ends alone.
     """
 
-    def __init__(self, monitor: str | None = "valid/accuracy", mode: str = "max", every_n_train_steps: int = 0) -> None:
+    def __init__(self, monitor: str | None = "valid/accuracy", mode: str = "max", save_every_n_steps: int = 0) -> None:
         require(mode in ("max", "min"), f"mode: {mode!r} is neither 'max' nor 'min'")
-        require(every_n_train_steps >= 0, f"every_n_train_steps: {every_n_train_steps} is negative")
-        self.monitor, self.mode, self.every_n_train_steps = monitor, mode, every_n_train_steps
+        require(save_every_n_steps >= 0, f"save_every_n_steps: {save_every_n_steps} is negative")
+        self.monitor, self.mode, self.save_every_n_steps = monitor, mode, save_every_n_steps
         self.best: float | None = None
         self.best_model_path = ""
         self._pending: dict[str, Any] = {}
@@ -39,7 +39,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         """In mid-epoch; an epoch's last batch waits for the epoch's end, and so for validation."""
-        loop, every = trainer.fit_loop.epoch_loop, self.every_n_train_steps
+        loop, every = trainer.fit_loop.epoch_loop, self.save_every_n_steps
         if every and (loop.total_batch_idx + 1) % every == 0 and not loop.batch_progress.is_last_batch:
             self._save(trainer, loop._batches_that_stepped, complete=trainer._logger_connector.should_update_logs)
 

@@ -52,4 +52,5 @@ def _losses(outputs: Any, trainer: Trainer) -> list[Tensor]:
         outputs = outputs.get("loss")
     if isinstance(outputs, Tensor):
         return [outputs]
-    return [v for k, v in trainer.callback_metrics.items() if "loss" in k and k.startswith("train")]
+    gathered = trainer.fit_loop.epoch_loop._results.values()  # sums over the epoch so far: one bad step spoils them
+    return [v.value for v in gathered if v.is_tensor and "loss" in v.meta.name]

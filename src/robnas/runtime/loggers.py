@@ -17,11 +17,13 @@ from robnas.jobs import write_atomically
 WANDB_MODES = ("off", "offline", "online")
 
 
-def build(folder: Path, wandb: str = "offline", name: str = "", config: Mapping[str, Any] | None = None) -> list[Logger]:
+def build(
+    folder: Path, wandb: str = "offline", name: str = "", config: Mapping[str, Any] | None = None, file: str = "metrics.csv"
+) -> list[Logger]:
     """The loggers of a run, the CSV first: Lightning takes its folder for the run's. Raises UserError for another mode of W&B."""
     if wandb not in WANDB_MODES:
         raise unknown("wandb", wandb, WANDB_MODES)
-    loggers: list[Logger] = [CSV(folder)]
+    loggers: list[Logger] = [CSV(folder, file)]
     if wandb != "off":
         from robnas.runtime.wandb_logger import Wandb
 
@@ -35,9 +37,9 @@ class CSV(Logger):
     Written at once and on the disk's side of this process, so a kill loses nothing. `seconds` is the time the run has taken so far.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, file: str = "metrics.csv") -> None:
         super().__init__()
-        self.path = Path(folder) / "metrics.csv"
+        self.path = Path(folder) / file
         self.columns = ["step", "epoch", "seconds"]
         self._row: dict[str, str] = {}  # the last one, which may still grow
         self._offset, self._before, self._start = 0, 0.0, time.monotonic()

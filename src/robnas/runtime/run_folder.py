@@ -20,12 +20,13 @@ from robnas.runtime import checkpoints, loggers
 
 @dataclass
 class Run:
-    """A prepared run. `ckpt_path`: where it goes on, if it does; `finished`: there is nothing to do."""
+    """A prepared run. `ckpt_path`: where it goes on, if it does; `finished`: there is nothing to do; `trained`: it is only evaluated."""
 
     job: Job
     config: dict[str, Any]
     ckpt_path: str | None = None
     finished: bool = False
+    trained: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -34,8 +35,9 @@ class Run:
         return self.job.folder
 
     def loggers(self) -> list[Logger]:
-        """metrics.csv first, then W&B where the configuration wants it."""
-        return loggers.build(self.folder, self.config.get("wandb") or "offline", f"{self.job.experiment}/{self.job.name}", self.config)
+        """metrics.csv first, then W&B where the configuration wants it. An evaluation leaves the training's metrics.csv alone."""
+        label, file = f"{self.job.experiment}/{self.job.name}", "evaluation.csv" if self.trained else "metrics.csv"
+        return loggers.build(self.folder, self.config.get("wandb") or "offline", label, self.config, file)
 
     def finish(self) -> None:
         """The run came to its end: the same command has nothing to do from now on. Others may use the folder."""
@@ -105,7 +107,7 @@ def existing(folder: str | Path, checkpoint: str = "last") -> Run:
     found = checkpoints.choose(kept) if checkpoint == "last" else kept / "best.ckpt" if checkpoint == "best" else Path(checkpoint)
     if found is None or not found.is_file():
         raise UserError(f"{folder} has no {checkpoint} checkpoint{'' if job.state() == 'finished' else ': it is unfinished'}")
-    return Run(job, config, str(found), finished=job.state() == "finished", provenance=provenance(job, config))
+    return Run(job, config, str(found), job.state() == "finished", True, provenance(job, config))
 
 
 def provenance(job: Job, config: Mapping[str, Any], data: Any = None) -> dict[str, Any]:

@@ -30,6 +30,8 @@ _HUSH = (
     "`Trainer.fit` stopped",
     "Restoring states from",
     "Loaded model weights from",
+    "Initializing distributed",
+    "-" * 20,  # the banner around it
 )
 _NOISE = (
     ".*does not have many workers.*",
@@ -52,6 +54,7 @@ class Trainer(LightningTrainer):
         enable_checkpointing: False: no checkpoints, for tries.
         use_distributed_sampler: robnas's data cut their batches by rank themselves, the same for every number of ranks.
         log_every_n_steps: between two rows of metrics.csv within an epoch.
+        save_every_n_steps: a checkpoint in mid-epoch, each time so many batches are through; 0: at the epochs' ends alone.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Trainer(LightningTrainer):
         enable_checkpointing: bool | None = None,
         use_distributed_sampler: bool = False,
         log_every_n_steps: int | None = 50,
+        save_every_n_steps: int = 0,
         **kwargs: Any,
     ) -> None:
         quiet()
@@ -72,7 +76,7 @@ class Trainer(LightningTrainer):
         if not barebones:
             given = [*([] if _has(given, StepSeed) else [StepSeed()]), *given, HalfEpoch(), FiniteLoss()]
             if enable_checkpointing is not False and not _has(given, Checkpoints):
-                given.append(Checkpoints())
+                given.append(Checkpoints(save_every_n_steps=save_every_n_steps))
             if enable_progress_bar is not False and not _has(given, ProgressBar):
                 given.append(progress())
         plugged = _list(plugins)
