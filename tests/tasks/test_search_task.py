@@ -175,9 +175,12 @@ class SaveAndKill(Callback):
             raise KilledError
 
 
-@pytest.mark.parametrize("killed_at", [10, 14])  # in mid-epoch, and right after the last batch of an epoch
-def test_a_killed_search_goes_on_bit_for_bit(tmp_path, killed_at):
-    arguments = {"order": "second", "n_step": 2}
+@pytest.mark.parametrize(
+    ("kind", "killed_at"),  # in mid-epoch, and right after the last batch of an epoch
+    [(SmallSearch, 10), (SmallSearch, 14), pytest.param(Search, 10, marks=pytest.mark.slow)],
+)
+def test_a_killed_search_goes_on_bit_for_bit(tmp_path, kind, killed_at):
+    arguments = {"kind": kind, "order": "second", "n_step": 2, "layers": 3, "init_channels": 4}
     whole, t = search(**arguments), trainer(tmp_path / "whole", max_epochs=3)
     t.fit(whole, digits())
     history = next(c for c in t.callbacks if isinstance(c, Chronicle)).history
@@ -257,7 +260,7 @@ def test_the_checkpoint_alone_makes_the_task_again(tmp_path):
 )
 def test_a_checkpoint_of_another_architecture_is_refused_in_one_line(tmp_path, other, says):
     path = saved(tmp_path, search())
-    with pytest.raises(UserError, match=f"another {says}") as error:
+    with pytest.raises(UserError, match=f"another architecture: its {says} is") as error:
         trainer(tmp_path).test(search(**other), digits(), ckpt_path=str(path), weights_only=True)
     assert "\n" not in str(error.value)
 

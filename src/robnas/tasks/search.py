@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch
@@ -14,13 +13,14 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from robnas import collectives, seeds
-from robnas.errors import UserError, require, unknown
+from robnas.errors import require, unknown
 from robnas.models.normalize import Normalize
 from robnas.search.base import Relaxed, Searcher
-from robnas.space.genotype import Genotype
+from robnas.search.summary import describe
 from robnas.space.search_space import Space
 from robnas.tasks import bilevel
 from robnas.tasks.chronicle import Chronicle
+from robnas.tasks.same import plain, require_same, space_of
 
 ORDERS = ("first", "second", "exact")
 """How w*(α) is approximated: by w; by one SGD step, curvature by a finite difference (published) or by differentiating twice."""
@@ -29,10 +29,6 @@ PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 """16-mixed would need its loss scaled, also inside the finite difference."""
 
 _SPACE = Space()
-_PLAIN = (
-    *("layers", "init_channels", "n_step", "order", "learning_rate", "learning_rate_min", "momentum", "weight_decay", "gradient_clip"),
-    *("architecture_learning_rate", "architecture_weight_decay", "architecture_warmup", "batch_norm_across_ranks", "seed"),
-)
 
 
 class Search(LightningModule):
@@ -62,7 +58,7 @@ class Search(LightningModule):
 
     data_split = "halves"
     agreement_every = 100  # weight steps
-    # Ten epochs of digits are 22 architecture steps at n_step 5: at the published 3e-4 α would end where it began, and γ would act on
+    # Eight epochs of digits are 18 architecture steps at n_step 5: at the published 3e-4 α would end where it began, and γ would act on
     # noise. At 0.1 the α of an edge end about 2 apart, and γ = ½ is a shift of ln 2 = 0.7.
     scales: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": {
@@ -70,7 +66,7 @@ class Search(LightningModule):
             "init_channels": 4,
             "learning_rate": 0.05,
             "architecture_learning_rate": 0.1,
-            "trainer": {"max_epochs": 10},
+            "trainer": {"max_epochs": 8},
         },
     }
 
@@ -109,7 +105,7 @@ class Search(LightningModule):
         require(architecture_warmup >= 0, f"architecture_warmup: {architecture_warmup} is negative")
         self.automatic_optimization = False
         self.searcher = Relaxed.of(searcher)
-        self.space = _space(space)
+        self.space = space_of(space)
         self.layers, self.init_channels, self.n_step, self.order = layers, init_channels, n_step, order
         self.learning_rate, self.learning_rate_min, self.momentum = learning_rate, learning_rate_min, momentum
         self.weight_decay, self.gradient_clip = weight_decay, gradient_clip
@@ -170,7 +166,7 @@ class Search(LightningModule):
         with torch.device("cpu"), torch.random.fork_rng([]):  # the same weights on every kind of device
             torch.manual_seed(seeds.derive(self.seed, "weights"))
             network = self.build_supernet(data["num_classes"], data["image_shape"][0])
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.searcher.build(self.space, self.seed)
         hidden = [f"searcher.{name}" for name, _ in [*self.searcher.named_parameters(), *self.searcher.named_buffers()]]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, hidden)  # type: ignore[no-untyped-call]
@@ -299,8 +295,7 @@ class Search(LightningModule):
     @property
     def architecture(self) -> dict[str, Any]:
         """Everything that makes this task again, in plain values."""
-        space = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.space).items()}
-        return {"searcher": self.searcher.to_config(), "space": space, "data": self.data} | {name: getattr(self, name) for name in _PLAIN}
+        return plain(self)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The checkpoint alone says what it is a checkpoint of: plain values, which load with weights_only."""
@@ -313,9 +308,7 @@ class Search(LightningModule):
         require("searcher" in theirs and "data" in theirs, "the checkpoint is not one of a search")
         if self.network is None:
             self._build(theirs["data"])
-        for key, mine in _identity(self.architecture).items():
-            if (other := _identity(theirs)[key]) != mine:
-                raise UserError(f"the checkpoint has another {key}: {other!s:.60}, but this run has {mine!s:.60}")
+        require_same(theirs, self.architecture)
         self._epoch_begun = checkpoint["searcher"]["epoch_begun"]
         self.searcher.rebuild(checkpoint["searcher"]["state"])
 
@@ -323,32 +316,3 @@ class Search(LightningModule):
 def cosine(epoch: int, epochs: int, first: float, last: float) -> float:
     """Learning rate of an epoch, from `first` to `last` (Loshchilov and Hutter, 2017, without restarts)."""
     return last + (first - last) * (1 + math.cos(math.pi * epoch / epochs)) / 2
-
-
-def describe(genotype: Genotype, weights: Mapping[str, Tensor], space: Space) -> dict[str, float]:
-    """What to watch in a search: shape of the derived cells, mean entropy of an edge (nats), mean weight of each operation."""
-    numbers: dict[str, float] = {}
-    for kind, cell in genotype.cells.items():
-        share = weights[kind] / weights[kind].sum(-1, keepdim=True)
-        numbers[f"{kind}/entropy"] = float(torch.special.entr(share).sum(-1).mean())
-        numbers |= {f"{kind}/skips": float(cell.skips), f"{kind}/depth": float(cell.depth), f"{kind}/width": float(cell.width)}
-        numbers |= {f"{kind}/weight/{o}": w for o, w in zip(space.operations, weights[kind].mean(0).tolist(), strict=True)}
-    return numbers
-
-
-def _identity(architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be equal for a checkpoint's tensors to mean the same."""
-    data = architecture["data"]
-    return {
-        "num_classes": data.get("num_classes"),
-        "image_shape": data.get("image_shape"),
-        "class_names": data.get("class_names"),
-        "searcher": architecture["searcher"]["class_path"],
-        **{key: architecture[key] for key in ("space", "layers", "init_channels")},
-    }
-
-
-def _space(space: Space | Mapping[str, Any]) -> Space:
-    if not isinstance(space, Mapping):
-        return space
-    return Space(tuple(space["operations"]), space["nodes"], space["sources"], tuple(space["concat"]))
