@@ -1,6 +1,7 @@
 """The Trainer: what it plugs in, its two verbs, what it stops."""
 
 import inspect
+import re
 
 import jsonargparse
 import pytest
@@ -17,7 +18,7 @@ from robnas.probes.base import Probe
 from robnas.runtime.checkpoint_io import AtomicCheckpointIO, read
 from robnas.runtime.checkpoints import Checkpoints
 from robnas.runtime.loggers import CSV
-from robnas.runtime.progress import PlainLines
+from robnas.runtime.progress import Bars, PlainLines, progress
 from robnas.runtime.step_seed import StepSeed
 from robnas.runtime.trainer import Trainer
 from small_run import SmallTask
@@ -202,3 +203,12 @@ def test_elsewhere_than_on_a_terminal_an_epoch_is_a_line(tmp_path, capfd):
     assert [word.split()[0] for word in lines[0].split("  ")[1:-1]] == ["train/accuracy", "train/loss", "valid/accuracy", "valid/loss"]
     assert lines[0].endswith(" s")
     assert said.err == ""
+
+
+def test_on_a_terminal_the_same_lines_stand_above_a_bar(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert type(progress()) is Bars
+    trainer(tmp_path, max_epochs=2, enable_checkpointing=False, callbacks=[Bars()]).fit(SmallTask(), digits())
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r(?!\n)", "", capfd.readouterr().out).splitlines()
+    assert [line.split("  ")[0] for line in lines if "train/accuracy" in line] == ["epoch 1/2", "epoch 2/2"]
+    assert any(line.startswith("epoch 2/2 ") and "14/14" in line for line in lines)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from robnas import jobs
 from robnas.errors import UserError
 from robnas.study.pool import Pool
 
@@ -128,3 +129,23 @@ def test_progress_is_a_line_a_job_where_there_is_no_terminal(pool, tmp_path, cap
 def test_no_workers_is_an_error():
     with pytest.raises(UserError, match="workers: 0"):
         Pool(workers=0)
+
+
+@pytest.mark.slow
+def test_real_commands_in_warm_workers(tmp_path):
+    """A search and a training in one worker: neither disturbs the next; a second time there is nothing to do."""
+    few = ["--config", "digits.yaml", "--wandb=off", f"--runs={tmp_path}", "--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
+    commands = [
+        ["fit", "--config", "darts.yaml", *few, "--model.layers=2", "--model.init_channels=2"],
+        ["fit", "--config", "classify.yaml", *few, "--trainer.enable_progress_bar=false"],
+        ["fit", "--config", "classify.yaml", *few, "--model.no_such_key=3"],
+        ["list", "runs"],
+    ]
+    pool = Pool(workers=1, folder=tmp_path / ".pool", threads=1, quiet=True)
+    search, training, wrong, listed = pool.run(commands)
+    assert [o.status for o in (search, training, wrong, listed)] == [0, 0, 2, 0], [o.log.read_text() for o in (search, training, wrong)]
+    assert "no_such_key" in wrong.log.read_text()
+    assert {job.experiment: job.state() for job in jobs.find(tmp_path)} == {"darts": "finished", "classify": "finished"}
+    again = pool.run(commands[:2])
+    assert [o.status for o in again] == [0, 0]
+    assert all("finished already" in o.log.read_text() for o in again)

@@ -15,7 +15,7 @@ from robnas.runtime.checkpoint_io import AtomicCheckpointIO
 from robnas.runtime.checkpoints import Checkpoints
 from robnas.runtime.finite import FiniteLoss
 from robnas.runtime.half_epoch import HalfEpoch
-from robnas.runtime.progress import on_terminal, progress
+from robnas.runtime.progress import progress
 from robnas.runtime.step_seed import StepSeed
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class Trainer(LightningTrainer):
     Args:
         callbacks: yours come before ours.
         plugins: a checkpoint plug-in among them takes the place of ours.
-        enable_progress_bar: bars on a terminal, one line an epoch elsewhere; False: neither.
-        enable_model_summary: on a terminal only, if not given.
+        enable_progress_bar: one line an epoch, and a bar on a terminal; False: neither.
+        enable_model_summary: a table of the modules; `robnas cell` says more of an architecture.
         enable_checkpointing: False: no checkpoints, for tries.
         use_distributed_sampler: robnas's data cut their batches by rank themselves, the same for every number of ranks.
         log_every_n_steps: between two rows of metrics.csv within an epoch.
@@ -63,7 +63,7 @@ class Trainer(LightningTrainer):
         callbacks: list[Callback] | Callback | None = None,
         plugins: Any = None,
         enable_progress_bar: bool | None = None,
-        enable_model_summary: bool | None = None,
+        enable_model_summary: bool = False,
         enable_checkpointing: bool | None = None,
         use_distributed_sampler: bool = False,
         log_every_n_steps: int | None = 50,
@@ -86,7 +86,7 @@ class Trainer(LightningTrainer):
             callbacks=given,
             plugins=plugged,
             enable_progress_bar=enable_progress_bar,
-            enable_model_summary=on_terminal() and not barebones if enable_model_summary is None else enable_model_summary,
+            enable_model_summary=enable_model_summary,
             enable_checkpointing=enable_checkpointing,
             use_distributed_sampler=use_distributed_sampler,
             log_every_n_steps=0 if barebones else log_every_n_steps,
