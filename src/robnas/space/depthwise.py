@@ -42,10 +42,10 @@ def weight_gradient(g: Tensor, x: Tensor, weight: Tensor, stride: int = 1, dilat
     k = weight.shape[-1]
     if g.device.type == "cpu" and dilation == 2 and stride == 1 and not (x.shape[2] % 2 or x.shape[3] % 2):
         return weight_gradient(subgrids(g), subgrids(x), weight)
-    if g.device.type != "cpu" or dilation > 1 or k not in _STRIPS:
+    if g.device.type != "cpu" or stride > 1 or dilation > 1 or k not in _STRIPS or x.shape[3] < k // 2:
         padding = k // 2 * dilation
         return _backward(g, x, weight, stride, padding, padding, dilation, (False, True))[1]
-    strips = [_strip(g, x, weight, stride, first, last) for first, last in _STRIPS[k]]
+    strips = [_strip(g, x, weight, first, last) for first, last in _STRIPS[k]]
     return torch.cat(strips, 3) if len(strips) > 1 else strips[0]
 
 
@@ -53,16 +53,14 @@ _STRIPS = {3: ((0, 3),), 5: ((0, 3), (3, 5)), 7: ((0, 2), (2, 5), (5, 7))}
 """Columns of the kernel, [first, last), of which each strip is made; the middle one of seven needs no shifted input."""
 
 
-def _strip(g: Tensor, x: Tensor, weight: Tensor, stride: int, first: int, last: int) -> Tensor:
-    k, width, rows = weight.shape[-1], last - first, weight.shape[-1] // 2
-    left = k // 2 - first  # zeros to the left of x, as many as this strip's first column reaches over
-    right = (g.shape[3] - 1) * stride + width - left - x.shape[3]
+def _strip(g: Tensor, x: Tensor, weight: Tensor, first: int, last: int) -> Tensor:
+    k, rows = weight.shape[-1], weight.shape[-1] // 2
+    left, right = k // 2 - first, last - 1 - k // 2  # zeros beside x, as many as the strip reaches over
     low = x.shape[2] < k  # there the fast kernel wants its padding spelled out
     if left == right and not low:
-        return _backward(g, x, weight[..., first:last], stride, rows, left, 1, (False, True))[1]
-    below = (g.shape[2] - 1) * stride + k - rows - x.shape[2]
-    x = channels_last(F.pad(x, (left, right, rows, below) if low else (left, right)))
-    return _backward(g, x, weight[..., first:last], stride, 0 if low else rows, 0, 1, (False, True))[1]
+        return _backward(g, x, weight[..., first:last], 1, rows, left, 1, (False, True))[1]
+    x = channels_last(F.pad(x, (left, right, rows, rows) if low else (left, right)))
+    return _backward(g, x, weight[..., first:last], 1, 0 if low else rows, 0, 1, (False, True))[1]
 
 
 def subgrids(x: Tensor) -> Tensor:

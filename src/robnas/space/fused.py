@@ -38,7 +38,7 @@ def suits(x: Tensor) -> bool:
 
 def cell(run: Pass, inputs: tuple[Tensor, Tensor], coefficients: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """As `plain.cell`."""
-    out: Tensor = _Cell.apply(run, *map(channels_last, inputs), coefficients, *weights)  # type: ignore[no-untyped-call]
+    out: Tensor = _Cell.apply(run, *map(channels_last, inputs), coefficients, *weights)
     return out
 
 
@@ -156,7 +156,7 @@ class _Source:
         want_x: bool,
         train: bool,
     ) -> tuple[Tensor | None, Tensor]:
-        """Gradients of x and of the coefficients; those of weights are added to `g_weights`. gs: gradients of the nodes each group feeds."""
+        """Gradients of x and of the coefficients; those of weights are added to `g_weights`. gs: of the nodes each group feeds."""
         own = {g: {key[1]: t for key, t in kept.items() if isinstance(key, tuple) and key[0] is g} for g in self.groups}
         terms = {g: self.paths[g].term(g, self.read, own[g]) if g in self.paths else own[g]["y"] for g in self.groups}
         moments = (kept[self.source, "mean"], kept[self.source, "rstd"]) if self.final else None

@@ -136,7 +136,10 @@ def _by_edge(x: Tensor, k: int) -> Tensor:
     return x.as_strided((k, n * h * w, kc // k), (kc // k, kc, 1))
 
 
-# One class for each kind of operation. `forward` gives the map to be normed, and what `backward` needs; `term` finds the map again.
+# One class for each kind of operation, without state:
+# forward  → the map y: [N, K·C, H′, W′] to be normed, and what `term` and `backward` need of it; `train`: w will want gradients;
+# term     → y once more, in the backward pass;
+# backward → gradients of w, if they were wanted; where `want_x`, the gradient of what was read is added to `read`. g: gradient of y.
 
 
 class Dilated:
@@ -144,6 +147,7 @@ class Dilated:
 
     @staticmethod
     def forward(group: Group, read: Input, w: Named, train: bool) -> tuple[Tensor, Named]:
+        """→ y, kept."""
         even = read.step == 2
         x = read.spread(len(group.nodes), even)
         z, y = stage(x, w["depthwise_1"], w["pointwise_1"], 1, 1 if even else 2)
@@ -151,10 +155,12 @@ class Dilated:
 
     @staticmethod
     def term(group: Group, read: Input, kept: Named) -> Tensor:
+        """→ y."""
         return kept["y"]
 
     @staticmethod
     def backward(group: Group, g: Tensor, read: Input, w: Named, kept: Named, want_x: bool) -> Named:
+        """→ gradients of w."""
         even, k = read.step == 2, len(group.nodes)
         z, size = kept.get("z"), (g.shape[2], g.shape[3])
         x = None if z is None else read.spread(k, even)
@@ -169,6 +175,7 @@ class Wide:
 
     @staticmethod
     def forward(group: Group, read: Input, w: Named, train: bool) -> tuple[Tensor, Named]:
+        """→ y, kept."""
         s = read.step
         middle = channels_last(F.conv2d(read.r, w["wide"], None, (1, s), (0, 3)))
         y = channels_last(F.conv2d(middle, w["tall"], None, (s, 1), (3, 0), groups=len(group.nodes)))
@@ -176,10 +183,12 @@ class Wide:
 
     @staticmethod
     def term(group: Group, read: Input, kept: Named) -> Tensor:
+        """→ y."""
         return kept["y"]
 
     @staticmethod
     def backward(group: Group, g: Tensor, read: Input, w: Named, kept: Named, want_x: bool) -> Named:
+        """→ gradients of w."""
         s, k, train = read.step, len(group.nodes), "middle" in kept
         shape = (*g.shape[:2], read.size[0], g.shape[3])
         stand_in = g if s == 1 else torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=torch.channels_last)
@@ -201,15 +210,18 @@ class Halve:
 
     @staticmethod
     def forward(group: Group, read: Input, w: Named, train: bool) -> tuple[Tensor, Named]:
+        """→ y, kept."""
         y = channels_last(F.conv2d(channels_last(both_grids(read.r)), w["dense"]))
         return y, {"y": y, **({"train": y.new_empty(0)} if train else {})}
 
     @staticmethod
     def term(group: Group, read: Input, kept: Named) -> Tensor:
+        """→ y."""
         return kept["y"]
 
     @staticmethod
     def backward(group: Group, g: Tensor, read: Input, w: Named, kept: Named, want_x: bool) -> Named:
+        """→ gradients of w."""
         train = "train" in kept
         c, (h, w_) = read.x.shape[1], read.size
         x = channels_last(both_grids(read.r if train else read.x))
@@ -226,15 +238,18 @@ class MaxPool:
 
     @staticmethod
     def forward(group: Group, read: Input, w: Named, train: bool) -> tuple[Tensor, Named]:
-        pooled, places = F.max_pool2d_with_indices(read.x, 3, read.step, 1)
+        """→ y, kept."""
+        pooled, places = F.max_pool2d_with_indices(read.x, (3, 3), (read.step, read.step), (1, 1))
         return spread(channels_last(pooled), len(group.nodes)), {"pooled": channels_last(pooled), "places": places}
 
     @staticmethod
     def term(group: Group, read: Input, kept: Named) -> Tensor:
+        """→ y."""
         return spread(kept["pooled"], len(group.nodes))
 
     @staticmethod
     def backward(group: Group, g: Tensor, read: Input, w: Named, kept: Named, want_x: bool) -> Named:
+        """→ gradients of w."""
         if want_x:
             s, g = read.step, gather(g, len(group.nodes))
             back = torch.ops.aten.max_pool2d_with_indices_backward
@@ -247,15 +262,18 @@ class MeanPool:
 
     @staticmethod
     def forward(group: Group, read: Input, w: Named, train: bool) -> tuple[Tensor, Named]:
+        """→ y, kept."""
         pooled = channels_last(F.avg_pool2d(read.x, 3, read.step, 1, count_include_pad=False))
         return spread(pooled, len(group.nodes)), {"pooled": pooled}
 
     @staticmethod
     def term(group: Group, read: Input, kept: Named) -> Tensor:
+        """→ y."""
         return spread(kept["pooled"], len(group.nodes))
 
     @staticmethod
     def backward(group: Group, g: Tensor, read: Input, w: Named, kept: Named, want_x: bool) -> Named:
+        """→ gradients of w."""
         if want_x:
             s, g = read.step, gather(g, len(group.nodes))
             back = torch.ops.aten.avg_pool2d_backward
@@ -268,14 +286,17 @@ class Identity:
 
     @staticmethod
     def forward(group: Group, read: Input, w: Named, train: bool) -> tuple[Tensor, Named]:
+        """→ y, kept."""
         return spread(read.x, len(group.nodes)), {}
 
     @staticmethod
     def term(group: Group, read: Input, kept: Named) -> Tensor:
+        """→ y."""
         return spread(read.x, len(group.nodes))
 
     @staticmethod
     def backward(group: Group, g: Tensor, read: Input, w: Named, kept: Named, want_x: bool) -> Named:
+        """→ gradients of w."""
         if want_x:
             read.add_x(gather(g, len(group.nodes)))
         return {}

