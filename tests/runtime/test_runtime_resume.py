@@ -55,6 +55,7 @@ def stopped(folder, monkeypatch, **arguments):
         (23, 4, -1),  # in the second epoch, after the checkpoint of step 20
         (9, 4, -1),  # in the first
         (14, 5, -1),  # at an epoch's last batch, before its validation
+        (-28, 14, -1),  # in validation: a checkpoint of the step before would know nothing of it
         (16, 0, -1),  # from an epoch's end, which a new epoch had left
         (15, 14, -1),  # every = one epoch
         (23, 4, 33),  # a run by steps, which ends in mid-epoch
