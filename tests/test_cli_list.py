@@ -10,6 +10,7 @@ import pytest
 from command_line import refused, robnas
 from robnas import source
 from robnas.jobs import Job
+from robnas.results import Row, Rows
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +54,16 @@ def test_runs_are_listed_with_their_state(capsys, elsewhere):
     assert (entry["name"], entry["state"]) == ("runs/darts/aaaaaaaaaaaa", "unfinished")
     assert "finished" in robnas("list runs --runs elsewhere", capsys).out
     assert "none" in robnas("list runs --runs nowhere", capsys).out
+
+
+def test_runs_are_listed_with_what_their_rows_say(capsys, elsewhere):
+    job = Job("c" * 40, "classify")
+    job.start()
+    attacked = {"metric": "asr", "value": 0.5, "n": 8, "ci": (0.2152, 0.7848), "plugin": "pgd", "params": {"goal": "most_likely"}}
+    rows = Rows(job.folder / "results.jsonl")
+    rows.write([Row(kind="train", metric="accuracy", value=0.989, n=360, ci=(0.9718, 0.9957), plugin="accuracy"), Row(**attacked)])
+    (entry,) = json.loads(robnas("list runs --json", capsys).out)
+    assert entry["found"] == "accuracy 98.9 [97, 100]; ASR of pgd most likely 50.0 [21, 79]"
 
 
 def test_a_table_on_a_terminal(capsys, monkeypatch):

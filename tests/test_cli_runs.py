@@ -59,26 +59,26 @@ def test_test_takes_a_run_folder_or_the_flags_of_fit(fitted, capsys):
     assert by_folder.out == by_flags.out
 
 
+def attacks_of(folder):
+    return [row for row in Rows(folder / "results.jsonl").read() if row.kind == "attack"]
+
+
 def test_attack_writes_rows_into_the_run_and_prints_one_table(fitted, capsys):
     said = robnas(f"attack runs/classify/latest runs/classify/{fitted.name} {ONE_ATTACK} --attacks.one.eps=4/255", capsys)
     assert said.status == 0, said.err
     assert said.out.count("robust") == 1
-    rows = Rows(fitted / "results.jsonl").read()
+    rows = attacks_of(fitted)
     assert {row.metric for row in rows} >= {"asr", "robust_accuracy"}
     assert {(row.job, row.model, row.family, row.dataset) for row in rows} == {(fitted.name, "darts", "nas", rows[0].dataset)}
     assert {row.params["eps"] for row in rows} == {4 / 255}
 
 
 def test_every_attack_knows_its_block(fitted, capsys):
-    assert (
-        robnas(
-            f"attack runs/classify/latest {ONE_ATTACK} --attacks.two=apgd --attacks.two.max_inputs=20 --attacks.two.steps=2", capsys
-        ).status
-        == 0
-    )
-    plugins = {row.plugin for row in Rows(fitted / "results.jsonl").read()}
+    two = "--attacks.two=apgd --attacks.two.max_inputs=20 --attacks.two.steps=2"
+    assert robnas(f"attack runs/classify/latest {ONE_ATTACK} {two}", capsys).status == 0
+    plugins = {row.plugin for row in attacks_of(fitted)}
     assert plugins == {"pgd", "apgd"}
-    columns = (fitted / "metrics.csv").read_text().splitlines()[0]
+    columns = (fitted / "evaluation.csv").read_text().splitlines()[0]
     assert "one/robust_accuracy" in columns
     assert "two/robust_accuracy" in columns
 

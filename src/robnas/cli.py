@@ -4,7 +4,6 @@ Configs and flags are merged by `robnas.configuration`; what comes here is one m
 import paths. Lightning's part is to check types, to build the objects and to run the trainer's verb.
 """
 
-import hashlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,15 +16,16 @@ from lightning.pytorch import seed_everything
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rich.console import Console
 
-from robnas import jobs
 from robnas.attacks import summary
 from robnas.attacks.base import Attack
 from robnas.configuration import checking, compose, flags, naming
 from robnas.configuration.complaints import one_line
 from robnas.errors import UserError
 from robnas.probes.base import Probe
-from robnas.results import Row, versions
+from robnas.results import Row
 from robnas.runtime import run_folder
+from robnas.runtime.evaluated_run import evaluated_run
+from robnas.runtime.final_test import final_test
 from robnas.runtime.run_folder import Run
 from robnas.runtime.trainer import Trainer
 
@@ -214,46 +214,22 @@ class CLI(LightningCLI):
         return trainer
 
     def prepare(self) -> Run:
-        """The folder of this run: a new job of `fit`, the victim's, or that of a `fit` with the same configuration."""
+        """The folder of this run, and what its rows say of where they come from."""
+        assert self.subcommand is not None
         if self.subcommand == "fit":
             run = run_folder.prepare(self.resolved, data=self.datamodule)
             if run_folder.is_first_rank() and not run.finished:
                 print(f"run folder: {run.folder}", flush=True)
-            return run
-        run = self.victim or self._same_model_fitted() or self._model_of_the_config()
-        run.config = {**run.config, "wandb": self.resolved["wandb"]}
-        run.provenance |= {"attack_seed": self.resolved["seed_everything"], "protocol": self.resolved["protocol"]}
-        run.provenance |= {"dataset": getattr(self.datamodule, "name", run.provenance["dataset"])}
+        else:
+            run = self.victim or evaluated_run(
+                self.subcommand, {key: self.resolved.get(key) for key in (*OWN_KEYS, "ckpt_path")}, self.model, self.datamodule
+            )
+            run.config = {**run.config, "wandb": self.resolved["wandb"]}
+            run.provenance |= {"attack_seed": self.resolved["seed_everything"], "protocol": self.resolved["protocol"]}
+            run.provenance |= {"dataset": getattr(self.datamodule, "name", run.provenance["dataset"])}
         if isinstance(description := getattr(self.model, "description", None), Mapping):
             run.provenance |= {"model": description.get("name"), "family": description.get("family", "custom")}
         return run
-
-    def _same_model_fitted(self) -> Run | None:
-        """The run folder of `fit` with this very configuration, so that `robnas test` takes the flags of `robnas fit`."""
-        wanted = self.resolved.get("ckpt_path") or "last"
-        job = self._job(self.resolved["experiment"])
-        return run_folder.existing(job.folder, wanted) if wanted in ("best", "last") and job.state() != "new" else None
-
-    def _model_of_the_config(self) -> Run:
-        """A model with weights of its own, or from a checkpoint file; a folder below `runs/<verb>` takes what is found."""
-        path = self.resolved.get("ckpt_path")
-        if path is None and type(self.model).__module__.startswith("robnas."):
-            raise UserError(f"{self.subcommand}: this model is not trained: give a run folder, --ckpt_path FILE, or `robnas fit` it first")
-        if path is not None and not Path(path).is_file():
-            raise UserError(f"ckpt_path: there is no checkpoint {path!r}")
-        path = path and str(Path(path).resolve())  # `latest` may be another folder in a moment
-        job = self._job(str(self.subcommand), {"checkpoint": _digest(Path(path))} if path else {})
-        if run_folder.is_first_rank():
-            job.start(versions=versions())
-            text = yaml.safe_dump({**self.resolved, "ckpt_path": path}, sort_keys=False, allow_unicode=True, width=120)
-            jobs.write_atomically(job.folder / "config.yaml", text)
-        return Run(job, self.resolved, path, provenance=run_folder.provenance(job, self.resolved, self.datamodule))
-
-    def _job(self, experiment: str, foreign: dict[str, str] | None = None) -> jobs.Job:
-        """The job that trains this model; attacks and probes that only evaluate it do not count."""
-        trained = {key: self.resolved[key] for key in OWN_KEYS} | {blocks: {} for blocks in EVALUATIONS.values()}
-        data = {"data": self.datamodule.fingerprint()} if hasattr(self.datamodule, "fingerprint") else {}
-        return jobs.Job(jobs.identity(trained, foreign={**data, **(foreign or {})}), experiment, Path(self.resolved["runs"]))
 
     # What is run
 
@@ -272,9 +248,18 @@ class CLI(LightningCLI):
             raise
         else:
             if subcommand == "fit" and not self.trainer.interrupted:
+                assert isinstance(self.trainer, Trainer)
+                self._report(final_test(self.trainer, self.model, self.datamodule))
                 run.finish()
         finally:
             run.release()
+
+    def _report(self, tested: Row | None) -> None:
+        """What the model is worth, and what to do with it next."""
+        if tested and tested.ci and run_folder.is_first_rank():
+            low, high = (100 * bound for bound in tested.ci)
+            print(f"test accuracy {100 * (tested.value or 0):.1f}% (95% interval {low:.1f} to {high:.1f}, n = {tested.n})")
+            print(f"next: robnas attack {self.trainer.default_root_dir} --config pgd.yaml", flush=True)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         assert self.run is not None
@@ -312,11 +297,6 @@ def _origin(error: BaseException) -> BaseException:
     while "Union subtypes" in str(error).partition("\n")[0] and error.__cause__ is not None:
         error = error.__cause__
     return error
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def _first_difference(message: str) -> str:

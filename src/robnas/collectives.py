@@ -32,7 +32,7 @@ class _Sum(torch.autograd.Function):
 
 def across_ranks(x: Tensor) -> Tensor:
     """Σ over ranks, differentiable: all outputs depend on every rank's input, so its gradient is the sum of all ranks' gradients."""
-    return _Sum.apply(x) if world_size() > 1 else x  # type: ignore[no-untyped-call, no-any-return]
+    return _Sum.apply(x) if world_size() > 1 else x
 
 
 def mean_(tensors: Sequence[Tensor]) -> None:
@@ -40,7 +40,7 @@ def mean_(tensors: Sequence[Tensor]) -> None:
     if (n := world_size()) > 1 and tensors:
         flat = torch.cat([t.reshape(-1) for t in tensors])
         dist.all_reduce(flat)
-        for t, mean in zip(tensors, (flat / n).split([t.numel() for t in tensors]), strict=True):
+        for t, mean in zip(tensors, torch.split(flat / n, [t.numel() for t in tensors]), strict=True):
             t.copy_(mean.view_as(t))
 
 

@@ -4,6 +4,7 @@ import itertools
 import json
 import sys
 from collections.abc import Callable
+from math import ceil, floor
 from pathlib import Path
 
 from robnas import jobs, plugins, source
@@ -13,7 +14,8 @@ from robnas.source import first_sentence
 from robnas.words import Parser
 
 Entry = dict[str, str]
-"""name, about (one line), provider (distribution and version, or folder), needs (what it cannot do without), state of a run, error."""
+"""name, about (one line), provider (distribution and version, or folder), needs (what it cannot do without), error; of a
+run its state, when it began and what its rows say."""
 
 
 def main(words: list[str]) -> None:
@@ -97,9 +99,25 @@ def _runs(root: str) -> list[Entry]:
             "about": job.experiment,
             "state": job.state(),
             "created": str(job.facts.get("created", ""))[:16].replace("T", " "),
+            "found": _found(job.folder),
         }
         for job in jobs.find(root)
     ]
+
+
+def _found(folder: Path) -> str:
+    """What the rows of a run say, in percent with 95% intervals: "accuracy 98.9 [97, 100]; ASR of pgd untargeted 82.6 [78, 87]"."""
+    if not (folder / "results.jsonl").is_file():
+        return ""
+    from robnas.results import Rows  # NumPy: only where there is something to read
+
+    said = []
+    for row in Rows(folder / "results.jsonl").read():
+        if row.metric in ("accuracy", "asr") and row.value is not None and row.ci:
+            goal = str(row.params.get("goal", "")).replace("_", " ")
+            name = f"ASR of {row.plugin} {goal}".rstrip() if row.metric == "asr" else "accuracy"
+            said.append(f"{name} {100 * row.value:.1f} [{floor(100 * row.ci[0])}, {ceil(100 * row.ci[1])}]")
+    return "; ".join(said)
 
 
 KINDS: dict[str, Callable[[bool], list[Entry]]] = {

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from robnas import batch_norm, seeds
@@ -74,7 +75,7 @@ class Classifier(LightningModule):
         }
         torch.manual_seed(seeds.derive(seeds.of_run(), "weights"))
         network = build(self.description, num_classes=data.num_classes, image_shape=data.image_shape, size=self.size, options=self.options)
-        self.model = Normalized(network, data.mean, data.std).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = Normalized(network, data.mean, data.std).to(memory_format=torch.channels_last)
         if self.batch_norm_across_ranks and self.trainer.world_size > 1:
             batch_norm.convert(self.model)
         metric = MulticlassAccuracy(data.num_classes, average="micro")
@@ -144,7 +145,7 @@ class Classifier(LightningModule):
         assert self.model is not None
         return self.model.network
 
-    def _evaluate(self, batch: Any, split: str, accuracy: MulticlassAccuracy) -> None:
+    def _evaluate(self, batch: Any, split: str, accuracy: Metric) -> None:
         x, y, _ = batch
         logits = self(x)
         accuracy(logits, y)
