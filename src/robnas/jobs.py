@@ -45,6 +45,7 @@ IGNORED: dict[str, str] = {
     "data.init_args.download": "how the images got there",
     "runs": "where results go",
     "experiment": "a label",
+    "protocol": "a label",
     "scale": "already part of every class's arguments",
     "wandb": "who watches",
     "overwrite": "whether to start anew, not what",
