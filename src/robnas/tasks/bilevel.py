@@ -59,9 +59,10 @@ def weight_gradient(loss: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
     return gradient
 
 
-def first_order(valid: Loss, alpha: Sequence[Tensor]) -> list[Tensor]:
-    """∇_α L_val(w, α): Eq. 4 with w*(α) ≈ w. Weights get no gradient."""
-    gradient = _grad(valid(), alpha)
+def first_order(valid: Loss, alpha: Sequence[Tensor], weights: Sequence[Tensor] = ()) -> list[Tensor]:
+    """∇_α L_val(w, α): Eq. 4 with w*(α) ≈ w. Weights get no gradient; those that are named are not even prepared for one."""
+    with held(weights):
+        gradient = _grad(valid(), alpha)
     mean_(gradient)
     return gradient
 
@@ -96,9 +97,9 @@ def finite_difference(train: Loss, weights: Sequence[Tensor], alpha: Sequence[Te
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(v))))
     radius = RADIUS / norm.clamp_min(torch.finfo(norm.dtype).tiny ** 0.5)
     step = list(torch._foreach_mul(list(v), radius))
-    with moved(weights, step):
+    with held(weights), moved(weights, step):
         ahead = _grad(train(), alpha)
-    with moved(weights, list(torch._foreach_neg(step))):
+    with held(weights), moved(weights, list(torch._foreach_neg(step))):
         behind = _grad(train(), alpha)
     return list(torch._foreach_div(torch._foreach_sub(ahead, behind), 2 * radius))
 
@@ -108,6 +109,19 @@ def exact(train: Loss, weights: Sequence[Tensor], alpha: Sequence[Tensor], v: Se
     gradient = torch.autograd.grad(train(), list(weights), create_graph=True, allow_unused=True)
     pairs = [(g, u) for g, u in zip(gradient, v, strict=True) if g is not None and g.requires_grad]
     return _grad([g for g, _ in pairs], alpha, [u for _, u in pairs])
+
+
+@contextmanager
+def held(weights: Sequence[Tensor]) -> Iterator[None]:
+    """Passes inside compute and keep nothing for gradients of these weights."""
+    weights = [w for w in weights if w.requires_grad]
+    for w in weights:
+        w.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for w in weights:
+            w.requires_grad_(True)
 
 
 @contextmanager

@@ -203,7 +203,7 @@ class Search(LightningModule):
         train, valid = (self._repeatable(batch[half], half) for half in ("train", "valid"))
         with self._frozen_statistics():
             if self.order == "first":
-                gradient = bilevel.first_order(valid, self._alpha)
+                gradient = bilevel.first_order(valid, self._alpha, self._weights)
             else:
                 product = bilevel.finite_difference if self.order == "second" else bilevel.exact
                 with torch.autocast(self.device.type, enabled=False):  # a difference of two nearly equal gradients
@@ -279,7 +279,7 @@ class Search(LightningModule):
 
     def _logits(self, x: Tensor) -> Tensor:
         assert self.network is not None
-        return self.network(self.normalize(x.to(self._weights[0].dtype)), self.searcher.mixture())  # type: ignore[no-any-return]
+        return self.network(self.normalize(x.to(next(self.network.parameters()).dtype)), self.searcher.mixture())  # type: ignore[no-any-return]
 
     @property
     def _weights(self) -> list[nn.Parameter]:
