@@ -1,0 +1,76 @@
+"""Every command of the README, in its order, at a size that takes a moment; and its Python."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from command_line import robnas
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+COMMANDS = [line.partition("robnas ")[2] for kind, text in BLOCKS if not kind for line in text.splitlines() if "robnas " in line]
+
+ANYWHERE = " --wandb=off --trainer.accelerator=cpu"
+QUICK = ANYWHERE + " --trainer.max_epochs=1 --trainer.limit_train_batches=1"
+
+
+def made_small(command: str) -> str | None:
+    """The command with flags that make it take a moment; None: it needs what is not here (GPUs, CIFAR10)."""
+    verb = command.split()[0]
+    if verb == "fit" and "digits" not in command:
+        return f"{command} --print_config"
+    if verb == "fit":
+        size = " --model.options.layers=3 --model.options.init_channels=4" if "classify" in command else " --model.layers=3"
+        return command + QUICK + size
+    if verb == "attack":
+        return command + ANYWHERE + "".join(f" --attacks.{name}.steps=1" for name in ("pgd", "pgd_most", "pgd_least"))
+    return command
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("a new user")
+
+
+@pytest.fixture(autouse=True)
+def there(place, monkeypatch):
+    monkeypatch.chdir(place)
+
+
+def test_the_first_commands_are_the_ones_that_were_promised():
+    first, second, third = [text.splitlines() for kind, text in BLOCKS if not kind][:3]
+    assert first == ["pip install -e . && robnas fit --config darts_iii.yaml --config digits.yaml"]
+    assert second == ["pip install -e '.[test]' && pytest"]
+    assert len(third) == 3
+
+
+@pytest.mark.parametrize("number", range(len(COMMANDS)))
+def test_a_command(number, place, capsys):
+    if number and not (place / "runs").exists():
+        pytest.skip("the commands before it were not run")
+    said = robnas(made_small(COMMANDS[number]), capsys)
+    assert said.status == 0, (COMMANDS[number], said)
+    if COMMANDS[number].startswith("list runs"):
+        assert "accuracy" in said.out
+        assert "ASR of pgd" in said.out
+
+
+def test_the_notebook(place):
+    (code,) = [text for kind, text in BLOCKS if kind == "python" and "robnas.load" in text]
+    if not (place / "runs").exists():
+        pytest.skip("the commands before it were not run")
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["result"].x_adv.shape == names["x"].shape
+
+
+def test_the_plugin_shown_is_the_plugin_that_is_there():
+    (code,) = [text for kind, text in BLOCKS if kind == "python" and "FGSM" in text]
+    assert code.strip() in (REPOSITORY / "plugins/robnas-fgsm/robnas_fgsm.py").read_text("utf-8")
+
+
+def test_what_the_readme_points_to_is_there():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (REPOSITORY / target).exists(), target
