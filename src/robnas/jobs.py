@@ -17,7 +17,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any, Literal
 
-from robnas.errors import UserError
+from robnas import locks
 
 State = Literal["new", "unfinished", "finished"]
 
@@ -45,7 +45,6 @@ IGNORED: dict[str, str] = {
     "data.init_args.download": "how the images got there",
     "runs": "where results go",
     "experiment": "a label",
-    "protocol": "a label",
     "scale": "already part of every class's arguments",
     "wandb": "who watches",
     "overwrite": "whether to start anew, not what",
@@ -147,22 +146,11 @@ class Job:
 
     def acquire(self) -> None:
         """As `locked`, until `release` or the end of this process, however it ends. Twice is once."""
-        if (path := self.folder.resolve() / ".lock") in _held:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        if not _lock(file):
-            holder = os.read(file, 100).decode(errors="replace").strip() or "another process"
-            os.close(file)
-            raise UserError(f"{self.folder} is in use by {holder}: wait for it, or end it")
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
-        _held[path] = file
+        locks.acquire(self.folder)
 
     def release(self) -> None:
         """Others may work in the folder again."""
-        if (file := _held.pop(self.folder.resolve() / ".lock", None)) is not None:
-            os.close(file)
+        locks.release(self.folder)
 
     def _note(self, facts: dict[str, Any]) -> None:
         write_atomically(self.folder / "job.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
@@ -205,29 +193,6 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
-
-
-def release_all() -> None:
-    """For a process that does many jobs: none of them holds its folder any longer."""
-    while _held:
-        os.close(_held.popitem()[1])
-
-
-# A record lock of POSIX, not flock: it belongs to the process alone. A forked worker of a data loader does not share it, so it is gone
-# as soon as the process is, even while its workers still linger.
-_held: dict[Path, int] = {}
-
-
-def _lock(file: int) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # no POSIX: no protection
-        return True
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _now() -> str:

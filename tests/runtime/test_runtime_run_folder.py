@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from robnas import jobs
+from robnas import jobs, locks
 from robnas.errors import UserError
 from robnas.runtime import run_folder
 from robnas.runtime.checkpoint_io import AtomicCheckpointIO
@@ -31,7 +31,7 @@ def config(tmp_path):
 @pytest.fixture(autouse=True)
 def nobody_holds_a_lock():
     yield
-    jobs.release_all()
+    locks.release_all()
 
 
 def checkpoint(run, name="last.ckpt"):
@@ -174,4 +174,4 @@ def test_what_fails_lets_go_of_the_folder(config, monkeypatch):
     monkeypatch.setattr(run_folder, "write_atomically", lambda *a: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         prepare(config)
-    assert not jobs._held
+    assert not locks._held

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from typing import TextIO
 
-from robnas import jobs
+from robnas import locks
 
 
 def main(runner: str, preload: list[str]) -> None:
@@ -53,7 +53,7 @@ def run(function: Callable[[list[str]], int | None], argv: list[str], log: str) 
             traceback.print_exc()
             return 1
         finally:
-            jobs.release_all()
+            locks.release_all()
             sys.stdout.flush()
             sys.stderr.flush()
             for descriptor, original in zip(kept, (1, 2), strict=True):
