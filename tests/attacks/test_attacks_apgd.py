@@ -1,6 +1,9 @@
 """APGD: its checkpoints by hand, and what makes it more than PGD."""
 
+import pytest
 import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from robnas.attacks import APGD, PGD, State, Victim
 from robnas.attacks.apgd import checkpoints
@@ -14,30 +17,72 @@ def test_checkpoints_by_hand():
     assert list(checkpoints(10))[:4] == [3, 5, 6, 7]
 
 
-def test_the_step_size_is_halved_per_input_and_the_run_goes_on_from_the_best():
-    """z = x₀ − ½ with label where z = 0 is best for the defender: |z| rises away from ½. Steps of 2ε jump to and fro between the walls."""
+def plainly(
+    model: torch.nn.Module, x: Tensor, label: int, x_0: Tensor, eps: float, steps: int, rho: float
+) -> tuple[list[Tensor], list[float]]:
+    """Algorithm 1 for one input, as it is printed but with a checkpoint's choice made once f(x_{w_j}) is known → iterates, step sizes."""
 
-    class Valley(torch.nn.Module):
-        def forward(self, x):
-            z = x.flatten(1)[:, 0]
-            return torch.stack([1 + 10 * (z - 0.6) ** 2, torch.zeros_like(z)], 1)
+    def project(z: Tensor) -> Tensor:
+        return (x + (z - x).clamp(-eps, eps)).clamp(0, 1)
 
-    x = torch.tensor([[[[0.5]]], [[[0.25]]]], dtype=torch.float64)
-    attack = APGD(eps=0.25, steps=20)
-    s = State(x, Goal(torch.tensor([0, 0])), torch.arange(2))
-    victim = Victim.prepare(Valley()).white_box(s)
-    s.x_t, etas, iterates = attack.start(s), [], []
-    for s.t in range(20):
-        iterates.append(s.x_t)
+    w = [0, *checkpoints(steps)]
+    xs, etas, fs, best, best_g, eta = [x_0], [2 * eps], [], None, None, 2 * eps
+    eta_at, best_at, x_before = {0: 2 * eps}, {}, x_0
+    for k in range(steps):
+        leaf = xs[k].clone().requires_grad_(True)
+        loss = cross_entropy(model(leaf[None]), torch.tensor([label]))
+        (g,) = torch.autograd.grad(loss, leaf)
+        fs.append(loss.item())
+        if best is None or fs[k] > best[0]:
+            best, best_g = (fs[k], xs[k]), g
+        best_at[k] = best[0]
+        x_k = xs[k]
+        if k in w[1:]:
+            before = w[w.index(k) - 1]
+            eta_at[k] = eta  # with which step k was reached
+            rises = sum(fs[i + 1] > fs[i] for i in range(before, k))
+            if rises < rho * (k - before) or (eta_at[before] == eta and best_at[before] == best[0]):
+                eta, x_k, g = eta / 2, best[1], best_g
+        z = project(x_k + eta * g.sign())
+        xs.append(z if k == 0 else project(x_k + 0.75 * (z - x_k) + 0.25 * (x_k - x_before)))
+        x_before = x_k
+        etas.append(eta)
+    still = [k for k in range(1, steps) if abs(fs[k] - fs[k - 1]) < 1e-12]  # from here on rounding decides what rises
+    until = still[0] if still else steps
+    return xs[: until + 1], etas[: until + 1]
+
+
+@pytest.mark.parametrize("rho", [0.75, 0.1])  # with the second, it is condition 2 that decides
+def test_equals_algorithm_1_written_out_plainly_for_one_input(rho):
+    """Loss, momentum, checkpoints, halving and going back, over a batch of which each input has its own course."""
+    model, x, y = trained()
+    right = (model(x).argmax(1) == y).nonzero().flatten()[:24]
+    x, y, eps, steps = x[right], y[right], 12 / 255, 30
+    attack = APGD(eps, steps, rho=rho)
+    s = State(x, NeverReached(y), torch.arange(24))
+    victim = Victim.prepare(model).white_box(s)
+    s.x_t = x_0 = attack.start(s)
+    iterates, etas = [x_0], [s.eta]
+    for s.t in range(steps):
         s.x_t = attack.step(victim, s)
+        iterates.append(s.x_t)
         etas.append(s.eta)
-    etas, losses = torch.stack(etas), torch.stack([-(x_t.flatten() - 0.6).abs() for x_t in iterates])
-    assert torch.equal(etas[0], torch.full((2,), 0.5, dtype=torch.float64))
-    assert (etas[1:] <= etas[:-1]).all()
-    assert (etas[-1, 0] < 0.5).all()  # the first is at the bottom of the valley and overshoots
-    changes = (etas[1:] != etas[:-1]).any(1).nonzero().flatten() + 1
-    assert set(changes.tolist()) <= set(checkpoints(20))
-    assert torch.allclose((s.x_max.flatten() - 0.6).abs(), -losses.amax(0))
+    courses, lengths = set(), []
+    for n in range(24):
+        xs, sizes = plainly(model, x[n], int(y[n]), x_0[n], eps, steps, rho)
+        assert [float(e[n]) for e in etas[: len(sizes)]] == pytest.approx(sizes)
+        assert max(float((a[n] - b).abs().max()) for a, b in zip(iterates, xs, strict=False)) < 1e-12
+        lengths.append(len(xs))
+        courses.add(tuple(sizes))
+    assert len(courses) > 2
+    assert sum(lengths) > 24 * steps * 0.7
+
+
+class NeverReached(Goal):
+    """So that no input leaves."""
+
+    def reached(self, logits: Tensor) -> Tensor:
+        return torch.zeros(len(logits), dtype=torch.bool)
 
 
 def test_on_a_linear_model_it_ends_in_the_corner():

@@ -45,24 +45,28 @@ class Viewing(nn.Module):
         return self.head(self.conv(x).view(len(x), -1))
 
 
-class Shared(nn.Module):
-    """One convolution before two BatchNorms, one BatchNorm after two convolutions, a subclass: none may be folded."""
+class Centred(nn.BatchNorm2d):
+    def forward(self, x):
+        return super().forward(x - x.mean((2, 3), keepdim=True))
 
-    class Centred(nn.BatchNorm2d):
-        def forward(self, x):
-            return super().forward(x - x.mean((2, 3), keepdim=True))
+
+class Unfoldable(nn.Module):
+    """A BatchNorm that serves two convolutions, a convolution that serves two BatchNorms, one that is also read raw, a stranger's own."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b, self.last = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Conv2d(3, 10, 1)
-        self.c, self.own = nn.BatchNorm2d(3), self.Centred(10)
-        for m in (self.b, self.c, self.own):
-            m.running_var.uniform_(0.5, 2, generator=torch.Generator().manual_seed(0))
+        self.convs = nn.ModuleList([nn.Conv2d(3, 3, 1) for _ in range(5)])
+        self.bns = nn.ModuleList([nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.BatchNorm2d(3), nn.BatchNorm2d(3), Centred(3)])
+        for bn in self.bns:
+            bn.running_mean.uniform_(-0.5, 0.5, generator=torch.Generator().manual_seed(1))
+            bn.running_var.uniform_(0.5, 2, generator=torch.Generator().manual_seed(0))
         self.double()
 
     def forward(self, x):
-        y = self.a(x)
-        return self.own(self.last(self.b(y) + self.c(y) + self.b(self.a(y)))).mean((2, 3)) + self.last(x).mean((2, 3))
+        a, b, c, d, e = self.convs
+        one, two, three, raw, own = self.bns
+        shared, read = c(x), d(x)
+        return (one(a(x)) + one(b(x)) + two(shared) + three(shared) + raw(read) * read + own(e(x))).mean((2, 3))
 
 
 def test_folding_keeps_the_function_and_leaves_no_batch_norm():
@@ -85,7 +89,17 @@ def test_what_is_not_traceable_is_folded_in_its_parts():
 
 
 def test_what_may_not_be_folded_is_left():
-    model = Shared().eval()
+    model = Unfoldable().eval()
+    folded, n, untraced = fold(copy.deepcopy(model))
+    assert (n, untraced) == (0, [])
+    assert (folded(images()) - model(images())).abs().max() == 0
+
+
+def test_a_convolution_whose_weight_is_computed_is_not_folded():
+    conv = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 10, 3).double())
+    bn = nn.BatchNorm2d(10).double()
+    bn.running_var.fill_(4.0)
+    model = nn.Sequential(conv, bn, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     folded, n, _ = fold(copy.deepcopy(model))
     assert n == 0
     assert (folded(images()) - model(images())).abs().max() == 0
@@ -224,6 +238,52 @@ def test_an_input_that_errors_on_the_way_is_neither_broken_nor_robust():
     assert r.distance[0].isnan()
     assert r.distance[1].isinf()
     assert torch.equal(r.x_adv[0], x[0])
+
+
+def test_an_input_that_errors_on_the_way_is_no_success_even_if_it_gets_through():
+    """Between 0.42 and 0.46 the model has no numbers; below, another class."""
+
+    class Gap(nn.Module):
+        def forward(self, x):
+            z = x.flatten(1).mean(1)
+            return torch.stack([z - 0.42 + torch.where((z < 0.46) & (z > 0.42), torch.nan, 0.0), z * 0], 1)
+
+    x = torch.full((1, 3, 2, 2), 0.5, dtype=torch.float64)
+    attack = PGD(eps=0.2, step_size=0.05, steps=2, n_restarts=2, random_start=False, goal="untargeted")
+    r = attack(Gap(), x)  # 0.5, 0.45, 0.4
+    assert (r.errored.item(), r.success.item(), r.robust.item()) == (True, False, False)
+    assert r.distance.isnan().all()
+    assert r.queries.item() == 3  # and no second run
+    jump = PGD(eps=0.2, step_size=0.1, steps=1, n_restarts=1, random_start=False, goal="untargeted")(Gap(), x)
+    assert jump.success.item()
+
+
+def test_a_gradient_without_numbers_is_an_error_too():
+    class Root(nn.Module):
+        def forward(self, x):
+            return torch.stack([1 + (x.flatten(1).sum(1) * 0).sqrt(), x.flatten(1).sum(1) * 0], 1).nan_to_num()
+
+    x = images(2)
+    s = State(x, Goal(torch.tensor([0, 0])), torch.arange(2))
+    _, gradient = Victim.prepare(Root()).white_box(s).logits_and_gradient(x, s.goal)
+    assert gradient.isnan().all()
+    assert not s.end().answered.any()
+
+
+def test_an_error_is_noted_with_the_input_it_belongs_to():
+    s = state(3)
+    x = s.x.repeat_interleave(2, 0)
+    x[3] *= 0.1  # the second image of the second input
+    Victim.prepare(NotANumber(at=0.3)).white_box(s).logits(x)
+    assert s.end().answered.tolist() == [True, False, True]
+
+
+def test_a_gradient_does_not_depend_on_the_batch():
+    model, s = convolutional(), state(8)
+    _, together = Victim.prepare(model).white_box(s).logits_and_gradient(s.x, s.goal)
+    one = State(s.x[3:4], s.goal.select(slice(3, 4)), torch.arange(1))
+    _, alone = Victim.prepare(model).white_box(one).logits_and_gradient(one.x, one.goal)
+    assert torch.allclose(together[3], alone[0], atol=1e-15)
 
 
 def test_a_model_that_never_answers_has_no_robust_input():

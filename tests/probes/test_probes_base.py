@@ -1,5 +1,7 @@
 """A trivial probe: at the hooks that it asks for, on the same inputs each time, changing nothing."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +83,12 @@ def test_in_the_test_loop_in_inference_mode(tmp_path):
     trainer(tmp_path, probe, inference_mode=True).test(Task(), Digits(batch_size=16), verbose=False)
     assert [r.params["at"] for r in Rows(tmp_path / "results.jsonl").read()] == ["test", "test"]
     assert len(probe.seen[0][0]) == 360  # all there are
+
+
+def test_a_run_that_goes_on_does_not_look_at_its_start_again():
+    probe = Brightness()
+    probe.on_train_start(SimpleNamespace(global_step=5, is_global_zero=True), Task())
+    assert not probe.seen
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class APGD(Evasion):
         return self.project(s.x + s.uniform(-self.eps, self.eps), s.x)
 
     def step(self, victim: WhiteBox, s: State) -> Tensor:
-        """From x_k to x_{k+1}; f and its gradient at x_k are what is new."""
+        """From x_k to x_{k+1}. A checkpoint's choice is made once f(x_k) is known, a step later than printed, as in its authors' code."""
         logits, gradient = victim.logits_and_gradient(s.x_t, s.goal)
         f, x_k = s.goal.losses(logits), s.x_t
         s.rises, s.f = s.rises + (f > s.f), f
