@@ -1,20 +1,22 @@
 """From what a user calls a network to a module: a name, a file or the run folder of a search.
 
 Two steps, because a checkpoint must not depend on files that may change: `describe` resolves the name to a plain description that is
-stored in the checkpoint, `build` makes the module of a description.
+stored in the checkpoint, `build` makes the module of a description. `of_architecture` does so from all that a checkpoint says.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from robnas import plugins
 from robnas.errors import UserError, unknown
 from robnas.models.cells import cells
+from robnas.models.normalize import Normalized
 from robnas.space import published
 from robnas.space.genotype import Genotype
 
@@ -55,18 +57,45 @@ def build(
     Raises:
         UserError: an option that its constructor does not have, or a size that it does not know.
     """
-    constructor: Callable[..., nn.Module]
     options = dict(options or {})
+    constructor = _constructor(description, options)
     if "genotype" in description:
-        constructor = cells
         options["genotype"] = Genotype.from_dict(description["genotype"])
-    else:
-        constructor = plugins.load(GROUP, description["plugin"])
-    allowed = [p.name for p in inspect.signature(constructor).parameters.values() if p.name not in ("num_classes", "image_shape", "size")]
-    for name in options:
-        if name not in allowed:
-            raise unknown(f"option of network {description['name']}", name, [a for a in allowed if a != "genotype"])
     return constructor(num_classes=num_classes, image_shape=image_shape, size=size, **options)
+
+
+def check(description: dict[str, Any], size: str, options: dict[str, Any]) -> None:
+    """Raise UserError for what `build` would refuse, before any data are read: a cell network is built without memory for weights."""
+    _constructor(description, options)
+    if "genotype" in description:
+        with torch.device("meta"):
+            build(description, num_classes=10, image_shape=(3, 32, 32), size=size, options=options)
+
+
+def of_architecture(architecture: Mapping[str, Any]) -> Normalized:
+    """Pixels in [0, 1] → logits, weights drawn from torch's generator, in the layout that convolutions are fastest in.
+
+    architecture: "description", "num_classes", "image_shape", "size", "options" as in `build`; "mean" and "std" as in `Normalize`.
+    """
+    network = build(
+        architecture["description"],
+        num_classes=architecture["num_classes"],
+        image_shape=tuple(architecture["image_shape"]),
+        size=architecture["size"],
+        options=architecture["options"],
+    )
+    return Normalized(network, architecture["mean"], architecture["std"]).to(memory_format=torch.channels_last)
+
+
+def _constructor(description: dict[str, Any], options: Mapping[str, Any]) -> Callable[..., nn.Module]:
+    """Raises UserError for an option that it does not take."""
+    constructor: Callable[..., nn.Module] = cells if "genotype" in description else plugins.load(GROUP, description["plugin"])
+    known = inspect.signature(constructor).parameters.values()
+    allowed = [p.name for p in known if p.kind is not p.VAR_KEYWORD and p.name not in ("genotype", "num_classes", "image_shape", "size")]
+    for name in options:
+        if name not in allowed and not any(p.kind is p.VAR_KEYWORD for p in known):
+            raise unknown(f"option of network {description['name']}", name, allowed)
+    return constructor
 
 
 def _title(network: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from robnas.errors import unknown
+from robnas.errors import require, unknown
 from robnas.space.genotype import Genotype
 from robnas.space.network import Network
 
@@ -38,15 +38,24 @@ def cells(
         auxiliary: a second head at two thirds of the depth, while training (Szegedy et al., 2015).
         drop_path: probability at which a path of a cell is left out at the end of training (Larsson et al., 2017).
         dropout: probability behind every operation but stride-1 skips, as in the authors' code.
+
+    Raises:
+        UserError: an unknown size, or a value that is not of its kind or out of its range.
     """
     if size not in SIZES:
         raise unknown("size", size, SIZES)
+    wide = SIZES[size] | {k: v for k, v in {"layers": layers, "init_channels": init_channels}.items() if v is not None}
+    for name, value in wide.items():  # `options` of a config are typed by nobody
+        require(type(value) is int and value >= 1, f"{name}: {value!r} is not a whole number ≥ 1")
+    for name, value in {"drop_path": drop_path, "dropout": dropout}.items():
+        require(type(value) in (int, float) and 0 <= value < 1, f"{name}: {value!r} is not a probability in [0, 1)")
+    require(type(auxiliary) is bool, f"auxiliary: {auxiliary!r} is neither true nor false")
     return Network(
         genotype,
         num_classes=num_classes,
         in_channels=image_shape[0],
-        layers=layers or SIZES[size]["layers"],
-        init_channels=init_channels or SIZES[size]["init_channels"],
+        layers=wide["layers"],
+        init_channels=wide["init_channels"],
         auxiliary=auxiliary,
         drop_path=drop_path,
         dropout=dropout,

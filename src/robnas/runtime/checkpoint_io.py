@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from robnas.errors import UserError
+from robnas.checkpoint_file import damage, read
+
+__all__ = ["AtomicCheckpointIO", "damage", "read", "sync_folder"]
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -38,33 +40,6 @@ class AtomicCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: str | Path) -> None:
         """Gone, if it was there."""
         Path(path).unlink(missing_ok=True)
-
-
-def read(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """A checkpoint's content. Every byte is checked: the file is a zip archive, which carries a checksum of each part."""
-    if fault := damage(path):
-        raise UserError(f"checkpoint {path}: {fault}")
-    try:
-        content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and torch each raise their own
-        raise UserError(f"checkpoint {path} cannot be read: {str(error).strip().splitlines()[0]}") from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise UserError(f"checkpoint {path} holds no state_dict: it is not a checkpoint of a run")
-    return content
-
-
-def damage(path: Path) -> str:
-    """What is wrong with the file, in a few words; "" where every part of it has its checksum."""
-    import zipfile
-
-    if not path.is_file():
-        return "there is no such file"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, ValueError):
-        return f"it is cut off or damaged ({path.stat().st_size} bytes)"
-    return f"it is damaged in {broken}" if broken else ""
 
 
 def sync_folder(folder: Path) -> None:

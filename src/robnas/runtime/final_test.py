@@ -16,11 +16,15 @@ from robnas.statistics import wilson
 def final_test(trainer: Trainer, model: LightningModule, datamodule: LightningDataModule | None) -> Row | None:
     """Run the test loop of a model that logs "test/accuracy" on the weights that training ended with; writes the row "accuracy".
 
-    Attacks and probes of the training stay out of it. None where the model has no test step or no such metric, or where only a part of
-    the data was asked for.
+    Attacks and probes of the training stay out of it. None where the model has no test step or no such metric, where only a part of the
+    data was asked for, and after a search: what it has trained is a cell, not a model.
     """
-    whole = trainer.limit_test_batches in (None, 1.0) and not trainer.fast_dev_run
-    if not whole or type(model).test_step is LightningModule.test_step or getattr(datamodule, "test_set", None) is None:
+    limit = trainer.limit_test_batches
+    whole = limit is None or (isinstance(limit, float) and limit == 1.0)  # 1 is one batch, 1.0 all of them
+    searched = getattr(model, "data_split", None) == "halves"
+    if searched or not whole or trainer.fast_dev_run or type(model).test_step is LightningModule.test_step:  # type: ignore[attr-defined]
+        return None
+    if getattr(datamodule, "test_set", None) is None:
         return None
     callbacks: list[Any] = trainer.callbacks
     trainer.callbacks = [c for c in callbacks if not isinstance(c, Attack | Probe)]
@@ -30,7 +34,7 @@ def final_test(trainer: Trainer, model: LightningModule, datamodule: LightningDa
         trainer.callbacks = callbacks
     if "test/accuracy" not in trainer.callback_metrics:
         return None
-    n = len(datamodule.test_set)  # type: ignore[union-attr]
+    n = len(datamodule.test_set.y)  # type: ignore[union-attr]
     hits = round(float(trainer.callback_metrics["test/accuracy"]) * n)
     origin = results.of_trainer(trainer)[1]
     found: dict[str, Any] = {"metric": "accuracy", "value": hits / n, "n": n, "ci": wilson(hits, n), "ci_method": "wilson"}

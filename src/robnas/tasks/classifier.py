@@ -1,5 +1,6 @@
 """Training of a final model by one recipe (§3.1, Table 6), the same for every network."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -11,8 +12,14 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from robnas import batch_norm, seeds
 from robnas.errors import UserError, require
-from robnas.models.build import build, describe
+from robnas.models.build import check, describe, of_architecture
 from robnas.models.normalize import Normalized
+
+DATA = ("num_classes", "image_shape", "class_names", "mean", "std")
+"""What a data module says of its data, and a checkpoint keeps."""
+
+RECIPE = ("learning_rate", "momentum", "weight_decay", "gradient_clip", "auxiliary_weight", "label_smoothing", "batch_norm_across_ranks")
+"""Arguments of `Classifier` that do not change what its weights mean."""
 
 
 class Classifier(LightningModule):
@@ -49,65 +56,94 @@ class Classifier(LightningModule):
     ) -> None:
         super().__init__()
         require(learning_rate > 0, f"learning_rate: {learning_rate} is not positive")
+        require(0 <= momentum < 1, f"momentum: {momentum} is not in [0, 1)")
+        require(weight_decay >= 0, f"weight_decay: {weight_decay} is negative")
         require(gradient_clip >= 0, f"gradient_clip: {gradient_clip} is negative")
+        require(auxiliary_weight >= 0, f"auxiliary_weight: {auxiliary_weight} is negative")
         require(0 <= label_smoothing < 1, f"label_smoothing: {label_smoothing} is not in [0, 1)")
         self.description = describe(network)
         self.size, self.options = size, options or {}
+        check(self.description, self.size, self.options)
         self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
         self.gradient_clip, self.auxiliary_weight, self.label_smoothing = gradient_clip, auxiliary_weight, label_smoothing
         self.batch_norm_across_ranks = batch_norm_across_ranks
+        self.data: dict[str, Any] = {}
         self.model: Normalized | None = None
+
+    # Building
+
+    def setup(self, stage: str) -> None:
+        """Raises UserError where a training has no end, towards which its learning rate could fall."""
+        epochs = self.trainer.max_epochs
+        valid = stage != "fit" or (epochs is not None and epochs > 0)
+        require(valid, f"trainer.max_epochs: {epochs} is not positive; the cosine of the learning rate needs it")
 
     def configure_model(self) -> None:
         """Builds the network for the data's classes and images; Lightning calls this once the data are known."""
-        if self.model is not None:
+        if self._trainer is None:  # `load_from_checkpoint`: the checkpoint knows the data
             return
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.architecture = {
-            "description": self.description,
-            "num_classes": data.num_classes,
-            "image_shape": list(data.image_shape),
-            "size": self.size,
-            "options": self.options,
-            "mean": list(data.mean),
-            "std": list(data.std),
-            "class_names": list(data.class_names),
-        }
-        torch.manual_seed(seeds.derive(seeds.of_run(), "weights"))
-        network = build(self.description, num_classes=data.num_classes, image_shape=data.image_shape, size=self.size, options=self.options)
-        self.model = Normalized(network, data.mean, data.std).to(memory_format=torch.channels_last)
+        if self.model is None:
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            missing = [name for name in DATA if not hasattr(data, name)]
+            require(not missing, f"data: a data module is needed that says its {', '.join(missing)}, but here it is {type(data).__name__}")
+            shape, names = list(data.image_shape), list(data.class_names)
+            means = {"mean": list(data.mean), "std": list(data.std)}
+            self._build({"num_classes": data.num_classes, "image_shape": shape, "class_names": names} | means)
         if self.batch_norm_across_ranks and self.trainer.world_size > 1:
-            batch_norm.convert(self.model)
-        metric = MulticlassAccuracy(data.num_classes, average="micro")
+            batch_norm.convert(self.model)  # type: ignore[type-var]
+
+    def _build(self, data: dict[str, Any]) -> None:
+        self.data = data
+        with torch.device("cpu"), torch.random.fork_rng([]):  # the same weights on every kind of device
+            torch.manual_seed(seeds.derive(seeds.of_run(), "weights"))
+            self.model = of_architecture(self.architecture)
+        # Checking every label would make the processor wait for the device at every step.
+        metric = MulticlassAccuracy(data["num_classes"], average="micro", validate_args=False)
         self.train_accuracy, self.valid_accuracy, self.test_accuracy = metric, metric.clone(), metric.clone()
+
+    # Checkpoints
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """Everything that makes the model again, in plain values."""
+        return {"description": self.description, "size": self.size, "options": self.options} | self.data
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The checkpoint alone says what it is a checkpoint of: plain values, which load with weights_only."""
-        checkpoint["hyper_parameters"] = self.architecture
+        checkpoint["hyper_parameters"] = self.architecture | {name: getattr(self, name) for name in RECIPE}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises UserError where the checkpoint is of another architecture, other classes or other images."""
         theirs = checkpoint.get("hyper_parameters", {})
-        for key in ("num_classes", "image_shape", "class_names", "description", "size", "options"):
-            if theirs.get(key) != self.architecture[key]:
+        require("description" in theirs and "num_classes" in theirs, "the checkpoint is not one of a classifier")
+        if self.model is None:
+            self.description, self.size, self.options = theirs["description"], theirs["size"], theirs["options"]
+            self._build({name: theirs[name] for name in DATA})
+        other = _identity(theirs)
+        for key, mine in _identity(self.architecture).items():
+            if other[key] != mine:
                 raise UserError(
-                    f"the checkpoint has another {key}: {_short(theirs.get(key))}, but this run has {_short(self.architecture[key])}"
+                    f"the checkpoint is of another architecture: its {key} is {_short(other[key])}, but here it is {_short(mine)}"
                 )
+
+    # Steps
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, C, H, W] in [0, 1] → logits [B, classes]."""
-        assert self.model is not None
+        assert self.model is not None, "the network is built once a Trainer knows the data, or by load_from_checkpoint"
         return self.model(x)  # type: ignore[no-any-return]
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One step of Eq. 1's training problem; with an auxiliary head its loss is added."""
-        x, y, _ = batch
+        x, y = batch[:2]
+        if final := self.options.get("drop_path", 0.0):  # not a hook of Lightning: those are left out where a run goes on in mid-epoch
+            self.network.drop_path = linear(self.current_epoch, self.trainer.max_epochs or 1, final)
         logits = self(x)
         loss = cross_entropy(logits, y, label_smoothing=self.label_smoothing)
         total = loss
         if (auxiliary := getattr(self.network, "auxiliary_logits", None)) is not None:
             total = loss + self.auxiliary_weight * cross_entropy(auxiliary, y, label_smoothing=self.label_smoothing)
-        self.train_accuracy(logits, y)
+        self.train_accuracy.update(logits, y)
         self.log("train/loss", loss.detach(), on_epoch=True, on_step=False, prog_bar=True, sync_dist=True, batch_size=len(x))
         self.log("train/accuracy", self.train_accuracy, on_epoch=True, on_step=False, prog_bar=True)
         return total
@@ -124,19 +160,14 @@ class Classifier(LightningModule):
         """Class probabilities [B, classes]."""
         return self(batch[0]).softmax(-1)  # type: ignore[no-any-return]
 
-    def on_train_epoch_start(self) -> None:
-        """Drop path grows linearly to its final probability (Zoph et al., 2018)."""
-        if (final := self.options.get("drop_path", 0.0)) and self.trainer.max_epochs:
-            self.network.drop_path = final * self.current_epoch / self.trainer.max_epochs
-
     def configure_optimizers(self) -> Any:
         """Table 6: SGD, cosine annealing per epoch."""
         sgd = torch.optim.SGD(self.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
         return [sgd], [torch.optim.lr_scheduler.CosineAnnealingLR(sgd, self.trainer.max_epochs or 1)]
 
     def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None) -> None:
-        """Table 6: threshold 5.0; a Trainer's own `gradient_clip_val` goes first."""
-        if limit := gradient_clip_val or self.gradient_clip:
+        """Table 6: threshold 5.0; a Trainer's own `gradient_clip_val` goes first, and where it is 0 nothing is clipped."""
+        if limit := self.gradient_clip if gradient_clip_val is None else gradient_clip_val:
             self.clip_gradients(optimizer, limit, gradient_clip_algorithm or "norm")
 
     @property
@@ -146,13 +177,25 @@ class Classifier(LightningModule):
         return self.model.network
 
     def _evaluate(self, batch: Any, split: str, accuracy: Metric) -> None:
-        x, y, _ = batch
+        x, y = batch[:2]
         logits = self(x)
-        accuracy(logits, y)
+        accuracy.update(logits, y)
         self.log(f"{split}/loss", cross_entropy(logits, y), sync_dist=True, batch_size=len(x))
         self.log(f"{split}/accuracy", accuracy, prog_bar=True)
 
 
+def linear(epoch: int, epochs: int, final: float) -> float:
+    """Probability of drop path in an epoch: it grows from 0 towards `final` (Zoph et al., 2018)."""
+    return final * epoch / epochs
+
+
+def _identity(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be equal for weights to mean the same. A cell is its genotype, whatever the file is called that it came from."""
+    description = architecture["description"]
+    network = {"network": description.get("genotype") or description.get("plugin")}
+    return {key: architecture.get(key) for key in ("num_classes", "image_shape", "class_names", "size", "options")} | network
+
+
 def _short(value: Any) -> str:
-    text = str(value["name"] if isinstance(value, dict) and "name" in value else value)
+    text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
