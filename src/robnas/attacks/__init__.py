@@ -1,6 +1,8 @@
-"""Attacks: one file each, on what `base` and `callback` do for all of them."""
+"""Attacks: one file each, on what `base` and `callback` do for all of them. Names load on first use."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from robnas import lazy
 
 if TYPE_CHECKING:
     from robnas.attacks.apgd import APGD
@@ -13,13 +15,16 @@ if TYPE_CHECKING:
     from robnas.attacks.victim import BlackBox, Victim, WhiteBox
 
 __all__ = ["APGD", "PGD", "Attack", "BlackBox", "Evasion", "EvasionResult", "Goal", "State", "Victim", "WhiteBox"]
-
-_HOME = {"Attack": "callback", "BlackBox": "victim", "Evasion": "base", "EvasionResult": "result", "WhiteBox": "victim"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from importlib import import_module
-
-        return getattr(import_module(f"robnas.attacks.{_HOME.get(name, name.lower())}"), name)
-    raise AttributeError(f"module 'robnas.attacks' has no attribute {name!r}")
+__getattr__ = lazy.names(
+    __name__,
+    {
+        "apgd": "APGD",
+        "base": "Evasion",
+        "callback": "Attack",
+        "goal": "Goal",
+        "pgd": "PGD",
+        "result": "EvasionResult",
+        "state": "State",
+        "victim": "BlackBox Victim WhiteBox",
+    },
+)

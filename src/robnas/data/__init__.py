@@ -1,7 +1,8 @@
 """Images as LightningDataModules: what a step sees depends on seed, epoch and step alone. Names load on first use."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from robnas import lazy
 
 if TYPE_CHECKING:
     from robnas.data.base import Batch, ImageData, Images
@@ -11,22 +12,15 @@ if TYPE_CHECKING:
     from robnas.data.imagenet32 import ImageNet32
     from robnas.data.textures32 import Textures32
 
-_HOME = {
-    "Batch": "base",
-    "ImageData": "base",
-    "Images": "base",
-    "CIFAR10": "cifar",
-    "CIFAR100": "cifar",
-    "Digits": "digits",
-    "ImageFolder": "image_folder",
-    "ImageNet32": "imagenet32",
-    "Textures32": "textures32",
-}
-
 __all__ = ["CIFAR10", "CIFAR100", "Batch", "Digits", "ImageData", "ImageFolder", "ImageNet32", "Images", "Textures32"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"robnas.data.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'robnas.data' has no attribute {name!r}")
+__getattr__ = lazy.names(
+    __name__,
+    {
+        "base": "Batch ImageData Images",
+        "cifar": "CIFAR10 CIFAR100",
+        "digits": "Digits",
+        "image_folder": "ImageFolder",
+        "imagenet32": "ImageNet32",
+        "textures32": "Textures32",
+    },
+)

@@ -1,19 +1,12 @@
-"""What is measured of an attack, one equation a file."""
+"""What is measured of an attack, one equation a file. Names load on first use."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from robnas import lazy
 
 if TYPE_CHECKING:
     from robnas.metrics.robust_accuracy import RobustAccuracy
     from robnas.metrics.success_rate import AttackSuccessRate
 
 __all__ = ["AttackSuccessRate", "RobustAccuracy"]
-
-_HOME = {"AttackSuccessRate": "success_rate", "RobustAccuracy": "robust_accuracy"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        from importlib import import_module
-
-        return getattr(import_module(f"robnas.metrics.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'robnas.metrics' has no attribute {name!r}")
+__getattr__ = lazy.names(__name__, {"robust_accuracy": "RobustAccuracy", "success_rate": "AttackSuccessRate"})

@@ -1,20 +1,11 @@
-"""Networks by name, and models read back from runs. Names load on first use."""
+"""Networks by name (`build`), behind their normalisation (`normalize`), and read back from runs (`load`, also as `robnas.load`)."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-_WHERE = {
-    "Normalize": "robnas.models.normalize",
-    "Normalized": "robnas.models.normalize",
-    "build": "robnas.models.build",
-    "describe": "robnas.models.build",
-    "load": "robnas.models.load",
-}
-__all__ = list(_WHERE)
+from robnas import lazy
 
+if TYPE_CHECKING:
+    from robnas.models.normalize import Normalize, Normalized
 
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        from importlib import import_module
-
-        return getattr(import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'robnas.models' has no attribute {name!r}")
+__all__ = ["Normalize", "Normalized"]
+__getattr__ = lazy.names(__name__, {"normalize": "Normalize Normalized"})

@@ -1,16 +1,11 @@
-"""Probes: one file each, on what `base` does for all of them."""
+"""Probes: one file each, on what `base` does for all of them. Names load on first use."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from robnas import lazy
 
 if TYPE_CHECKING:
     from robnas.probes.base import Measurement, Probe
 
 __all__ = ["Measurement", "Probe"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from robnas.probes import base
-
-        return getattr(base, name)
-    raise AttributeError(f"module 'robnas.probes' has no attribute {name!r}")
+__getattr__ = lazy.names(__name__, {"base": "Measurement Probe"})

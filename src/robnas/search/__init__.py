@@ -1,21 +1,14 @@
 """Searchers: how an architecture is looked for. One file a method, each reading like its paper. Names load on first use."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-_WHERE = {
-    "DARTS": "robnas.search.darts",
-    "Relaxed": "robnas.search.base",
-    "Sampled": "robnas.search.base",
-    "Searcher": "robnas.search.base",
-    "damp": "robnas.search.damping",
-    "top_two_edges": "robnas.search.derive",
-}
-__all__ = list(_WHERE)
+from robnas import lazy
 
+if TYPE_CHECKING:
+    from robnas.search.base import Relaxed, Sampled, Searcher
+    from robnas.search.damping import damp
+    from robnas.search.darts import DARTS
+    from robnas.search.derive import top_two_edges
 
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        from importlib import import_module
-
-        return getattr(import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'robnas.search' has no attribute {name!r}")
+__all__ = ["DARTS", "Relaxed", "Sampled", "Searcher", "damp", "top_two_edges"]
+__getattr__ = lazy.names(__name__, {"base": "Relaxed Sampled Searcher", "damping": "damp", "darts": "DARTS", "derive": "top_two_edges"})

@@ -1,17 +1,12 @@
 """LightningModules: what `robnas fit` trains. Names load on first use."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-_WHERE = {
-    "Classifier": "robnas.tasks.classifier",
-    "Search": "robnas.tasks.search",
-}
-__all__ = list(_WHERE)
+from robnas import lazy
 
+if TYPE_CHECKING:
+    from robnas.tasks.classifier import Classifier
+    from robnas.tasks.search import Search
 
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        from importlib import import_module
-
-        return getattr(import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'robnas.tasks' has no attribute {name!r}")
+__all__ = ["Classifier", "Search"]
+__getattr__ = lazy.names(__name__, {"classifier": "Classifier", "search": "Search"})
