@@ -17,7 +17,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any, Literal
 
-from robnas import locks
+from robnas import atomic, locks
 
 State = Literal["new", "unfinished", "finished"]
 
@@ -153,7 +153,7 @@ class Job:
         locks.release(self.folder)
 
     def _note(self, facts: dict[str, Any]) -> None:
-        write_atomically(self.folder / "job.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        atomic.write(self.folder / "job.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
     def _point(self) -> None:
         latest, new = self.folder.parent / "latest", self.folder.parent / f".latest.{os.getpid()}"
@@ -183,16 +183,6 @@ def find(root: str | Path = "runs") -> list[Job]:
     folders = [p.parent for p in Path(root).glob("*/*/job.json") if not p.parent.is_symlink()]
     jobs = [Job(job.identity, p.parent.name, Path(root)) for p in folders if (job := job_at(p)) is not None and job.name == p.name]
     return sorted(jobs, key=lambda job: (job.facts.get("created", ""), job.name), reverse=True)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Whoever reads `path` sees the old text or the new one, never a part of one."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def _now() -> str:

@@ -6,20 +6,20 @@ import inspect
 import json
 import math
 import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robnas import atomic
 from robnas.errors import UserError
 
 
@@ -119,7 +119,7 @@ class Rows:
         with _locked(self.path.parent):
             old = [line for line in self._lines() if line.strip() and _line_key(line) not in new]
             text = "".join(f"{line}\n" for line in [*old, *new.values()])
-            _replace(self.path, lambda file: file.write(text.encode()))
+            atomic.write(self.path, text)
 
     def read(self) -> list[Row]:
         """All rows, oldest first."""
@@ -140,7 +140,8 @@ class Rows:
         relative = Path("outcomes") / f"{name}.npz"
         path = self.path.parent / relative
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, lambda file: np.savez_compressed(file, allow_pickle=False, **outcomes))
+        with atomic.replacing(path) as file:
+            np.savez_compressed(file, allow_pickle=False, **outcomes)
         return relative.as_posix()
 
     def read_outcomes(self, row: Row) -> dict[str, NDArray[Any]]:
@@ -229,21 +230,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if math.isfinite(value) else None if math.isnan(value) else str(float(value))
     return int(value) if isinstance(value, np.integer) else str(value)
-
-
-def _replace(path: Path, fill: Callable[[IO[bytes]], Any]) -> None:
-    """The file is whole, old or new, at every moment."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -171,7 +171,7 @@ def test_a_run_to_evaluate(config, tmp_path, monkeypatch):
 
 
 def test_what_fails_lets_go_of_the_folder(config, monkeypatch):
-    monkeypatch.setattr(run_folder, "write_atomically", lambda *a: 1 / 0)
+    monkeypatch.setattr(run_folder.atomic, "write", lambda *a: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         prepare(config)
     assert not locks._held

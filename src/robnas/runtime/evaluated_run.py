@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from robnas import jobs
+from robnas import atomic, jobs
 from robnas.errors import UserError
 from robnas.results import versions
 from robnas.runtime import run_folder
@@ -38,7 +38,7 @@ def _model_of_the_config(verb: str, config: dict[str, Any], model: LightningModu
     if run_folder.is_first_rank():
         job.start(versions=versions())
         text = yaml.safe_dump({**config, "ckpt_path": path}, sort_keys=False, allow_unicode=True, width=120)
-        jobs.write_atomically(job.folder / "config.yaml", text)
+        atomic.write(job.folder / "config.yaml", text)
     return Run(job, config, path, provenance=run_folder.provenance(job, config, data))
 
 

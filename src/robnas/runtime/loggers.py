@@ -11,8 +11,8 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from robnas import atomic
 from robnas.errors import unknown
-from robnas.jobs import write_atomically
 
 WANDB_MODES = ("off", "offline", "online")
 
@@ -102,7 +102,7 @@ class CSV(Logger):
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         lines = [_line(self.columns), *(_line([r.get(c, "") for c in self.columns]) for r in rows)]
-        write_atomically(self.path, "".join(lines))
+        atomic.write(self.path, "".join(lines))
         self._offset = sum(len(line.encode()) for line in (lines[:-1] if rows else lines))
 
     def _put(self, line: str) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from lightning.pytorch.loggers import Logger
 
-from robnas import jobs
+from robnas import atomic, jobs
 from robnas.errors import UserError
-from robnas.jobs import Job, write_atomically
+from robnas.jobs import Job
 from robnas.results import versions
 from robnas.runtime import checkpoints, loggers
 
@@ -82,7 +82,7 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, argv: list[str] | No
             if overwrite or (state == "unfinished" and ckpt_path is None):
                 job.clear()
             job.start(command=["robnas", *(sys.argv[1:] if argv is None else argv)], upstream=jobs.upstream(config), versions=versions())
-            write_atomically(job.folder / "config.yaml", yaml.safe_dump(pinned(config), sort_keys=False, allow_unicode=True, width=120))
+            atomic.write(job.folder / "config.yaml", yaml.safe_dump(pinned(config), sort_keys=False, allow_unicode=True, width=120))
     except BaseException:
         job.release()
         raise

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from robnas import jobs
+from robnas import atomic, jobs
 from robnas.errors import require
 
 
@@ -134,7 +134,7 @@ class Pool:
     def _remember(self, outcome: Outcome) -> None:
         if outcome.good:
             note = {"argv": outcome.argv, "seconds": round(outcome.seconds, 1), "attempts": outcome.attempts}
-            jobs.write_atomically(self._note(outcome.argv), json.dumps(note) + "\n")
+            atomic.write(self._note(outcome.argv), json.dumps(note) + "\n")
 
     # Workers
 

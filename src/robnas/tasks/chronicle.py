@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from robnas import atomic
 from robnas.search.figures import draw_weights, save
 from robnas.space.genotype import Genotype
 from robnas.space.search_space import CELL_KINDS, Space
@@ -57,7 +58,7 @@ class Chronicle(Callback):
         if trainer.is_global_zero:
             folder, genotype = Path(trainer.default_root_dir), search.searcher.derive()
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "genotype.yaml").write_text(genotype.to_yaml(), encoding="utf-8")
+            atomic.write(folder / "genotype.yaml", genotype.to_yaml())
             for picture in draw_search(folder / "figures", sorted(self.history), self.weights(), search.space, genotype):
                 for logger in trainer.loggers:
                     if hasattr(logger, "log_image"):
