@@ -8,7 +8,7 @@ from robnas.space.depthwise import channels_last, depthwise, input_gradient, sub
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-4)])
-@pytest.mark.parametrize("size", [(8, 8), (7, 9), (4, 4), (2, 12), (1, 1)], ids=str)
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (14, 15), (4, 4), (2, 12), (1, 1)], ids=str)
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("kernel", "dilation"), [(3, 1), (5, 1), (7, 1), (3, 2), (5, 2)])
 def test_equal_torchs(kernel, dilation, stride, size, dtype, tolerance):

@@ -5,7 +5,7 @@ dilation; anything else falls into a generic path, up to 40 times as slow. So he
 
 - an input gradient is the forward convolution with the flipped kernel;
 - a weight gradient is computed in strips of at most three columns, each from a shifted input;
-- a dilated convolution is a plain one on each of the four subgrids of even and odd rows and columns.
+- a convolution with dilation or stride 2 is plain ones on the four subgrids of even and odd rows and columns.
 
 x: [N, G, H, W], weight: [G, 1, k, k] with k odd, same padding everywhere: the output has ⌈H/stride⌉ × ⌈W/stride⌉ pixels.
 """
@@ -42,6 +42,8 @@ def weight_gradient(g: Tensor, x: Tensor, weight: Tensor, stride: int = 1, dilat
     k = weight.shape[-1]
     if g.device.type == "cpu" and dilation == 2 and stride == 1 and not (x.shape[2] % 2 or x.shape[3] % 2):
         return weight_gradient(subgrids(g), subgrids(x), weight)
+    if g.device.type == "cpu" and stride == 2 and dilation == 1 and k > 3 and min(g.shape[2:]) >= k:
+        return _strided(g, x, weight)
     if g.device.type != "cpu" or stride > 1 or dilation > 1 or k not in _STRIPS or x.shape[3] < k // 2:
         padding = k // 2 * dilation
         return _backward(g, x, weight, stride, padding, padding, dilation, (False, True))[1]
@@ -61,6 +63,21 @@ def _strip(g: Tensor, x: Tensor, weight: Tensor, first: int, last: int) -> Tenso
         return _backward(g, x, weight[..., first:last], 1, rows, left, 1, (False, True))[1]
     x = channels_last(F.pad(x, (left, right, rows, rows) if low else (left, right)))
     return _backward(g, x, weight[..., first:last], 1, 0 if low else rows, 0, 1, (False, True))[1]
+
+
+def _strided(g: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """The weight gradient with stride 2. Every other tap reads the same subgrid, and without stride."""
+    k, p = weight.shape[-1], weight.shape[-1] // 2
+    found = torch.empty_like(weight)
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        grid, rows, columns = x[:, :, i::2, j::2], range((p + i) % 2, k, 2), range((p + j) % 2, k, 2)
+        for strip in (columns,) if len(columns) < 4 else (columns[:2], columns[2:]):
+            above, left = (p + i - rows[0]) // 2, (p + j - strip[0]) // 2
+            below, right = (g.shape[d] - 1 + len(taps) - before - grid.shape[d] for d, taps, before in ((2, rows, above), (3, strip, left)))
+            shifted = channels_last(F.pad(grid, (left, right, above, below)))
+            shape = weight[:, :, : len(rows), : len(strip)]
+            found[:, :, rows[0] :: 2, strip[0] : strip[-1] + 1 : 2] = _backward(g, shifted, shape, 1, 0, 0, 1, (False, True))[1]
+    return found
 
 
 def subgrids(x: Tensor) -> Tensor:

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from robnas.batch_norm import Count, move_, pooled
 from robnas.collectives import across_ranks, world_size
+from robnas.space.fused_input import gather, spread
 from robnas.space.plain import EPS, Pass
 from robnas.space.plan import Group
 
 Maps = dict[Group, Tensor]
-"""[N, K·C, H, W] for each group."""
+"""[N, K·C, H, W] for each group; or [N, C, H, W], the same map for all of its edges."""
 
 
 class Rows:
@@ -36,16 +37,17 @@ class Rows:
         if not run.training:
             return run.mean[here], (run.var[here] + EPS).rsqrt_()
         means, variances = zip(*map(moments, ys.values()), strict=True)
-        mean, var = (torch.cat(m).view(k, -1) for m in (means, variances))
+        c = run.mean.shape[1]
+        mean, var = (torch.cat([t.view(-1, c).expand(len(g.nodes), c) for g, t in zip(ys, m, strict=True)]) for m in (means, variances))
         if self.pooling:
             mean, var, self.total = pooled(mean, var, self.n)
         self.seen.append((mean, var))
         return mean, (var + EPS).rsqrt_()
 
-    def relu(self, ys: Maps, mean: Tensor, rstd: Tensor) -> Maps:
-        """ReLU of the normed maps."""
-        scales, shifts = per_group(rstd, ys), per_group(-mean * rstd, ys)
-        return {g: torch.addcmul(t, y, s).relu_() for (g, y), s, t in zip(ys.items(), scales, shifts, strict=True)}
+    def center_(self, ys: Maps, mean: Tensor) -> None:
+        """Takes the mean off, in place."""
+        for y, m in zip(ys.values(), per_group(mean, ys), strict=True):
+            y.sub_(m)
 
     def move(self) -> None:
         """Running statistics towards what `forward` saw."""
@@ -53,12 +55,18 @@ class Rows:
             mean, var = (torch.cat(t) for t in zip(*self.seen, strict=True))
             move_(self.run.mean, self.run.var, mean, var, self.total)
 
-    def first_backward(self, gs: Maps, us: Maps, ys: Maps, mean: Tensor, rstd: Tensor) -> Maps:
-        """Through ReLU and norm. gs: gradients of us = relu(norm(ys))."""
-        gs = {g: torch.ops.aten.threshold_backward(t, us[g], 0) for g, t in gs.items()}
-        sums = torch.cat([_sum(t) for t in gs.values()]).view_as(mean)
-        products = torch.cat([_sum(t * ys[g]) for g, t in gs.items()]).view_as(mean)
-        return self._through(gs, ys, sums, torch.addcmul(products, mean, sums, value=-1).mul_(rstd), mean, rstd, rstd)
+    def first_backward(self, gs: Maps, halves: Maps, rstd: Tensor) -> Maps:
+        """From the centred maps h = y − mean to y: g − Σg/n − h·Σ(g·h)/(n·σ²), where gs take mean and σ as given."""
+        if not self.run.training:
+            return gs
+        sums = torch.cat([_sum(t) for t in gs.values()] + [_sum(t * halves[g]) for g, t in gs.items()]).view(2, *rstd.shape)
+        share = (across_ranks(sums) if self.pooling else sums) / -self._total(sums)
+        cs, bs = per_group(share[0], gs), per_group(share[1] * rstd * rstd, gs)
+        return {g: torch.addcmul(c, halves[g], b).add_(t) for (g, t), c, b in zip(gs.items(), cs, bs, strict=True)}
+
+    def _total(self, like: Tensor) -> Count:
+        """Values of a channel on all ranks."""
+        return across_ranks(like.new_full((), self.n)) if self.pooling else self.n
 
     def last_backward(
         self, gs: Maps, ys: Maps, normed: int, moments: tuple[Tensor, Tensor] | None, factor: Tensor, want_y: bool
@@ -77,9 +85,10 @@ class Rows:
         """
         shared = {g.nodes: t for g, t in gs.items()}
         sum_of = {nodes: _sum(t) for nodes, t in shared.items()}
-        inner = torch.cat([_sum(g * y) for g, y in zip(gs.values(), ys.values(), strict=True)]).view(len(factor), -1)  # Σ g·y
+        products = [_sum(t * spread(ys[g], t.shape[1] // ys[g].shape[1])) for g, t in gs.items()]
+        inner = torch.cat(products).view(len(factor), -1)  # Σ g·y
         if moments is None:
-            return inner.sum(1), _scaled(gs, factor[:, None].expand_as(inner)) if want_y else {}
+            return inner.sum(1), _scaled(gs, ys, factor[:, None].expand_as(inner)) if want_y else {}
         mean, rstd = moments
         k, with_norm = len(mean), dict(list(gs.items())[:normed])
         sums = torch.cat([sum_of[g.nodes] for g in with_norm]).view_as(mean)
@@ -89,22 +98,27 @@ class Rows:
             return g_factor, {}
         g_ys = self._through(with_norm, ys, sums, inner[:k], mean, rstd, factor[:k, None] * rstd)
         if k < len(factor):
-            g_ys |= _scaled(dict(list(gs.items())[normed:]), factor[k:, None].expand_as(inner[k:]))
+            g_ys |= _scaled(dict(list(gs.items())[normed:]), ys, factor[k:, None].expand_as(inner[k:]))
         return g_factor, g_ys
 
     def _through(self, gs: Maps, ys: Maps, sums: Tensor, inner: Tensor, mean: Tensor, rstd: Tensor, scale: Tensor) -> Maps:
         """scale · (g − Σg/n − ŷ·Σ(g·ŷ)/n), with ŷ = (y − mean)/σ, written as a·g + b·y + c; sums, inner, …: [R, C]."""
         if not self.run.training:
-            return _scaled(gs, scale)
-        n: Count = self.n
+            return _scaled(gs, ys, scale)
         if self.pooling:
             sums, inner = across_ranks(torch.stack((sums, inner))).unbind()
-            n = across_ranks(scale.new_full((), self.n))
-        share = scale / -n
+        share = scale / -self._total(scale)
         b = share * rstd * inner
         c = torch.addcmul(share * sums, b, mean, value=-1)
-        rows = (per_group(t, gs) for t in (scale, b, c))
-        return {g: torch.addcmul(c_, ys[g], b_).addcmul_(t, a_) for (g, t), a_, b_, c_ in zip(gs.items(), *rows, strict=True)}
+        found: Maps = {}
+        for (g, t), a_, b_, c_ in zip(gs.items(), *(per_group(t, gs) for t in (scale, b, c)), strict=True):
+            y = ys[g]
+            if y.shape[1] == t.shape[1]:
+                found[g] = torch.addcmul(c_, y, b_).addcmul_(t, a_)
+            else:
+                k = len(g.nodes)
+                found[g] = gather(t * a_, k).add_(torch.addcmul(_over_edges(c_, k), y, _over_edges(b_, k)))
+        return found
 
 
 def per_group(rows: Tensor, groups: Iterable[Group]) -> list[Tensor]:
@@ -124,8 +138,14 @@ def moments(y: Tensor) -> tuple[Tensor, Tensor]:
     return mean, var
 
 
-def _scaled(gs: Maps, scale: Tensor) -> Maps:
-    return {g: t * s for (g, t), s in zip(gs.items(), per_group(scale, gs), strict=True)}
+def _scaled(gs: Maps, ys: Maps, scale: Tensor) -> Maps:
+    """scale · g, added up over edges where these share one map."""
+    return {g: gather(t * s, t.shape[1] // ys[g].shape[1]) for (g, t), s in zip(gs.items(), per_group(scale, gs), strict=True)}
+
+
+def _over_edges(row: Tensor, k: int) -> Tensor:
+    """[1, K·C, 1, 1] → its sum over edges, [1, C, 1, 1]."""
+    return row.view(1, k, -1, 1, 1).sum(1)
 
 
 def _sum(y: Tensor) -> Tensor:

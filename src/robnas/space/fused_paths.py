@@ -1,7 +1,6 @@
 """Each operation up to its last norm, forward and backward, for all the edges that leave a source."""
 
-from collections.abc import Iterator, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch.nn import functional as F
 
 from robnas.space import depthwise
 from robnas.space.depthwise import channels_last
+from robnas.space.fused_input import Input, on_even
 from robnas.space.plain import both_grids
 from robnas.space.plan import Group
 
@@ -16,88 +16,6 @@ Named = Mapping[str, Tensor]
 """Weights of one group, or what its forward pass keeps, or the gradients of its weights, by name."""
 
 _native = torch.ops.aten.convolution_backward
-
-
-class Input:
-    """What the operations read from one source, computed once for all of them, and what flows back into it.
-
-    Args:
-        x: [N, C, H, W], channels_last.
-        step: stride of the operations that read it.
-    """
-
-    def __init__(self, x: Tensor, step: int) -> None:
-        self.x, self.step = x, step
-        self.size: tuple[int, int] = (x.shape[2], x.shape[3])
-        self._spread: dict[tuple[int, bool], Tensor] = {}
-        self._from_spread: dict[tuple[int, bool], Tensor] = {}
-        self._from_r: Tensor | None = None
-        self._from_x: Tensor | None = None
-
-    @cached_property
-    def r(self) -> Tensor:
-        """ReLU(x)."""
-        return self.x.relu()
-
-    def spread(self, k: int, even: bool = False) -> Tensor:
-        """ReLU(x), or its pixels on even rows and columns, once for each of k edges: [N, K·C, ·, ·]."""
-        if (k, even) not in self._spread:
-            self._spread[k, even] = spread(channels_last(self.r[:, :, ::2, ::2]) if even else self.r, k)
-        return self._spread[k, even]
-
-    def add_spread(self, g: Tensor, k: int, even: bool = False) -> None:
-        """g: gradient of `spread(k, even)`; ours from now on."""
-        if (k, even) in self._from_spread:
-            self._from_spread[k, even].add_(g)
-        else:
-            self._from_spread[k, even] = g
-
-    def add_r(self, g: Tensor) -> None:
-        """g: gradient of ReLU(x); ours from now on."""
-        self._from_r = g if self._from_r is None else self._from_r.add_(g)
-
-    def add_x(self, g: Tensor) -> None:
-        """g: gradient of x itself; ours from now on."""
-        self._from_x = g if self._from_x is None else self._from_x.add_(g)
-
-    def gradient(self) -> Tensor:
-        """∂/∂x of all that was added."""
-        for (k, even), g in self._from_spread.items():
-            if even:
-                self.add_r(_on_even(gather(g, k), self.size))
-            else:
-                self.add_r(gather(g, k))
-        if self._from_r is not None:
-            self.add_x(torch.ops.aten.threshold_backward(self._from_r, self.x, 0))
-        return torch.zeros_like(self.x) if self._from_x is None else self._from_x
-
-
-def spread(x: Tensor, k: int) -> Tensor:
-    """One copy for each of k edges. x: [N, C, H, W] → [N, K·C, H, W]."""
-    return torch.cat([x] * k, 1) if k > 1 else x
-
-
-def gather(g: Tensor, k: int) -> Tensor:
-    """Σ over edges, the gradient of `spread`. g: [N, K·C, H, W] → [N, C, H, W]."""
-    if k == 1:
-        return g
-    first, *rest = torch.split(g, g.shape[1] // k, 1)
-    total = first + rest[0]
-    for part in rest[1:]:
-        total.add_(part)
-    return total
-
-
-def runs(group: Group, c: int) -> Iterator[tuple[slice, slice]]:
-    """Channels of neighbouring nodes among those of all nodes, and among the group's own."""
-    start = 0
-    for i, node in enumerate(group.nodes):
-        if i + 1 == len(group.nodes) or group.nodes[i + 1] != node + 1:
-            yield slice((group.nodes[start] - 2) * c, (node - 1) * c), slice(start * c, (i + 1) * c)
-            start = i + 1
-
-
-# Depthwise and pointwise convolution
 
 
 def stage(x: Tensor, depth: Tensor, point: Tensor, step: int, dilation: int) -> tuple[Tensor, Tensor]:
@@ -137,7 +55,8 @@ def _by_edge(x: Tensor, k: int) -> Tensor:
 
 
 # One class for each kind of operation, without state:
-# forward  → the map y: [N, K·C, H′, W′] to be normed, and what `term` and `backward` need of it; `train`: w will want gradients;
+# forward  → the map y to be normed, [N, K·C, H′, W′], or [N, C, H′, W′] where all edges share it; and what the others need of it.
+#            `train`: w will want gradients;
 # term     → y once more, in the backward pass;
 # backward → gradients of w, if they were wanted; where `want_x`, the gradient of what was read is added to `read`. g: gradient of y.
 
@@ -227,84 +146,75 @@ class Halve:
         x = channels_last(both_grids(read.r if train else read.x))
         g_x, g_dense, _ = _native(g, x, w["dense"], None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1, (want_x, train, False))
         if want_x:
-            g_r = _on_even(channels_last(g_x)[:, :c], read.size)
+            g_r = on_even(channels_last(g_x)[:, :c], read.size)
             g_r[:, :, 1::2, 1::2].add_(g_x[:, c:, : h // 2, : w_ // 2])
             read.add_r(g_r)
         return {"dense": g_dense} if train else {}
 
 
 class MaxPool:
-    """3×3."""
+    """3×3. One map for all edges."""
 
     @staticmethod
     def forward(group: Group, read: Input, w: Named, train: bool) -> tuple[Tensor, Named]:
         """→ y, kept."""
-        pooled, places = F.max_pool2d_with_indices(read.x, (3, 3), (read.step, read.step), (1, 1))
-        return spread(channels_last(pooled), len(group.nodes)), {"pooled": channels_last(pooled), "places": places}
+        y, places = F.max_pool2d_with_indices(read.x, (3, 3), (read.step, read.step), (1, 1))
+        y = channels_last(y)
+        return y, {"y": y, "places": places}
 
     @staticmethod
     def term(group: Group, read: Input, kept: Named) -> Tensor:
         """→ y."""
-        return spread(kept["pooled"], len(group.nodes))
+        return kept["y"]
 
     @staticmethod
     def backward(group: Group, g: Tensor, read: Input, w: Named, kept: Named, want_x: bool) -> Named:
         """→ gradients of w."""
         if want_x:
-            s, g = read.step, gather(g, len(group.nodes))
-            back = torch.ops.aten.max_pool2d_with_indices_backward
+            s, back = read.step, torch.ops.aten.max_pool2d_with_indices_backward
             read.add_x(channels_last(back(g, read.x, (3, 3), (s, s), (1, 1), (1, 1), False, kept["places"])))
         return {}
 
 
 class MeanPool:
-    """3×3, the padding left out."""
+    """3×3, the padding left out. One map for all edges."""
 
     @staticmethod
     def forward(group: Group, read: Input, w: Named, train: bool) -> tuple[Tensor, Named]:
         """→ y, kept."""
-        pooled = channels_last(F.avg_pool2d(read.x, 3, read.step, 1, count_include_pad=False))
-        return spread(pooled, len(group.nodes)), {"pooled": pooled}
+        y = channels_last(F.avg_pool2d(read.x, 3, read.step, 1, count_include_pad=False))
+        return y, {"y": y}
 
     @staticmethod
     def term(group: Group, read: Input, kept: Named) -> Tensor:
         """→ y."""
-        return spread(kept["pooled"], len(group.nodes))
+        return kept["y"]
 
     @staticmethod
     def backward(group: Group, g: Tensor, read: Input, w: Named, kept: Named, want_x: bool) -> Named:
         """→ gradients of w."""
         if want_x:
-            s, g = read.step, gather(g, len(group.nodes))
-            back = torch.ops.aten.avg_pool2d_backward
+            s, back = read.step, torch.ops.aten.avg_pool2d_backward
             read.add_x(channels_last(back(g, read.x, (3, 3), (s, s), (1, 1), False, False, None)))
         return {}
 
 
 class Identity:
-    """The source as it is."""
+    """The source as it is. One map for all edges."""
 
     @staticmethod
     def forward(group: Group, read: Input, w: Named, train: bool) -> tuple[Tensor, Named]:
         """→ y, kept."""
-        return spread(read.x, len(group.nodes)), {}
+        return read.x, {}
 
     @staticmethod
     def term(group: Group, read: Input, kept: Named) -> Tensor:
         """→ y."""
-        return spread(read.x, len(group.nodes))
+        return read.x
 
     @staticmethod
     def backward(group: Group, g: Tensor, read: Input, w: Named, kept: Named, want_x: bool) -> Named:
         """→ gradients of w."""
         if want_x:
-            read.add_x(gather(g, len(group.nodes)))
+            read.add_x(g)
         return {}
-
-
-def _on_even(g: Tensor, size: tuple[int, int]) -> Tensor:
-    """g on the even rows and columns of zeros. g: [N, C, ⌈H/2⌉, ⌈W/2⌉] → [N, C, *size]."""
-    shape = (g.shape[0], *size, g.shape[1])
-    out = g.new_zeros(shape).permute(0, 3, 1, 2)
-    out[:, :, ::2, ::2].copy_(g)
-    return out

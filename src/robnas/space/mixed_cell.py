@@ -64,7 +64,7 @@ class MixedCell(nn.Module):
             self.var.index_copy_(0, rows, var)
         return out
 
-    def _living(self, plan: Plan) -> tuple[list[tuple[int, str, str]], list[Tensor]]:
+    def _living(self, plan: Plan) -> tuple[list[tuple[tuple[int, str], str]], list[Tensor]]:
         """Keys and weights of what is alive."""
         keys, weights = [], []
         for group in plan.each():
@@ -75,7 +75,7 @@ class MixedCell(nn.Module):
             if "even" in named:
                 named = {"dense": _dense(named["even"], named["odd"], len(places))}
             for name, weight in named.items():
-                keys.append((group.source, group.operation, name))
+                keys.append(((group.source, group.operation), name))
                 weights.append(weight)
         return keys, weights
 

@@ -15,19 +15,19 @@ from robnas.space.plan import DILATED, POOLS, Group, Plan
 
 EPS = 1e-5
 
-Weights = Mapping[tuple[int, str, str], Tensor]
-"""By (source, operation, name). Depthwise: [K·C, 1, k, k], pointwise: [K, C, C], other convolutions as torch has them; K nodes are fed."""
+Weights = Mapping[tuple[tuple[int, str], str], Tensor]
+"""By ((source, operation), name). Depthwise: [K·C, 1, k, k], pointwise: [K, C, C], others as torch has them; K nodes are fed."""
 
 
 class Pass(NamedTuple):
     """What is fixed for one pass through a cell.
 
-    plan: what to compute; keys: (source, operation, name) of its weights; mean, var: [R, C] running statistics of its rows, moved in
+    plan: what to compute; keys: ((source, operation), name) of its weights; mean, var: [R, C] running statistics of its rows, moved in
     place while `moving`; training: moments of the batch, else the running ones; across_ranks: of all ranks' batch.
     """
 
     plan: Plan
-    keys: Sequence[tuple[int, str, str]]
+    keys: Sequence[tuple[tuple[int, str], str]]
     mean: Tensor
     var: Tensor
     training: bool
@@ -78,7 +78,7 @@ class _Rows:
 def _separable(x: Tensor, group: Group, weights: Weights, stage: int, step: int) -> Tensor:
     """Depthwise and pointwise convolution. x: [N, C, ·, ·], to be read by every edge, or [N, K·C, ·, ·]."""
     key, k = (group.source, group.operation), len(group.nodes)
-    depth, point = weights[*key, f"depthwise_{stage}"], weights[*key, f"pointwise_{stage}"]
+    depth, point = weights[key, f"depthwise_{stage}"], weights[key, f"pointwise_{stage}"]
     dilation = 2 if group.operation in DILATED else 1
     x = x.repeat(1, k, 1, 1) if len(depth) != x.shape[1] else x
     x = F.conv2d(x, depth, None, step, depth.shape[-1] // 2 * dilation, dilation, len(depth))
@@ -94,9 +94,9 @@ def _before_norm(x: Tensor, r: Tensor, group: Group, weights: Weights, step: int
     if operation in POOLS:
         return pool(x, operation, step).repeat(1, k, 1, 1)
     if operation == "conv_7x1_1x7":
-        wide, tall = weights[*key, "wide"], weights[*key, "tall"]
+        wide, tall = weights[key, "wide"], weights[key, "tall"]
         return F.conv2d(F.conv2d(r, wide, None, (1, step), (0, 3)), tall, None, (step, 1), (3, 0), groups=k)
-    return F.conv2d(both_grids(r), weights[*key, "dense"])
+    return F.conv2d(both_grids(r), weights[key, "dense"])
 
 
 def pool(x: Tensor, operation: str, step: int) -> Tensor:
