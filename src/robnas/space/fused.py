@@ -19,7 +19,7 @@ from torch import Tensor
 
 from robnas.space import plain
 from robnas.space.depthwise import channels_last
-from robnas.space.fused_input import runs
+from robnas.space.fused_input import runs, spread
 from robnas.space.fused_norm import Maps, Rows, per_group
 from robnas.space.fused_source import Kept, Source
 from robnas.space.plain import Pass
@@ -60,12 +60,10 @@ class _Cell(torch.autograd.Function):
                 to = plan.index(f"nodes {source}", [n - 2 for g in final for n in g.nodes], x.device)
                 shift.index_add_(0, to, mean * scale[:k], alpha=-1)
             for (g, term), s in zip(y.items(), per_group(scale, groups), strict=True):
-                if term.shape[1] == s.shape[1]:
-                    for here, among in runs(g, c):
-                        nodes[:, here].addcmul_(term[:, among], s[:, among])
-                else:
-                    for node, of_edge in zip(g.nodes, torch.split(s, c, 1), strict=True):
-                        nodes[:, _channels(node, c)].addcmul_(term, of_edge)
+                whole = spread(term, s.shape[1] // term.shape[1])
+                for here, among in runs(g, c):
+                    part = (whole, s) if among == slice(0, s.shape[1]) else (whole[:, among], s[:, among])
+                    nodes[:, here].addcmul_(*part)
         rows.move()
         nodes.add_(shift.view(1, -1, 1, 1))
         ctx.run, ctx.keys, ctx.n = run, list(kept), n * h * w

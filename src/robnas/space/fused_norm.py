@@ -36,13 +36,18 @@ class Rows:
         self.next += k
         if not run.training:
             return run.mean[here], (run.var[here] + EPS).rsqrt_()
-        means, variances = zip(*map(moments, ys.values()), strict=True)
-        c = run.mean.shape[1]
-        mean, var = (torch.cat([t.view(-1, c).expand(len(g.nodes), c) for g, t in zip(ys, m, strict=True)]) for m in (means, variances))
+        found = [self._of_edges(g, y) for g, y in ys.items()]
+        mean, var = (torch.cat(parts).view(k, -1) for parts in zip(*found, strict=True))
         if self.pooling:
             mean, var, self.total = pooled(mean, var, self.n)
         self.seen.append((mean, var))
         return mean, (var + EPS).rsqrt_()
+
+    def _of_edges(self, group: Group, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Moments of every edge, [K·C] each."""
+        mean, var = moments(y)
+        copies = len(group.nodes) * self.run.mean.shape[1] // len(mean)  # more than one where all edges share one map
+        return (mean, var) if copies == 1 else (mean.repeat(copies), var.repeat(copies))
 
     def center_(self, ys: Maps, mean: Tensor) -> None:
         """Takes the mean off, in place."""
