@@ -1,6 +1,5 @@
 """Randomness inside a step (dropout, say) is a function of the step, so that a killed run goes on bit for bit."""
 
-import os
 from typing import Any
 
 import torch
@@ -21,5 +20,4 @@ class StepSeed(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """By seed, epoch, batch and rank: ranks see different inputs and draw different noise."""
-        seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
-        torch.manual_seed(seeds.derive(seed, "step", trainer.current_epoch, batch_idx, trainer.global_rank))
+        torch.manual_seed(seeds.derive(seeds.of_run(self.seed), "step", trainer.current_epoch, batch_idx, trainer.global_rank))

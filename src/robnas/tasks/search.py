@@ -1,7 +1,6 @@
 """Architecture search as bi-level optimisation (Eq. 4): weights on one half of the training data, architecture on the other."""
 
 import math
-import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
@@ -111,7 +110,7 @@ class Search(LightningModule):
         self.weight_decay, self.gradient_clip = weight_decay, gradient_clip
         self.architecture_learning_rate, self.architecture_weight_decay = architecture_learning_rate, architecture_weight_decay
         self.architecture_warmup, self.batch_norm_across_ranks = architecture_warmup, batch_norm_across_ranks
-        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if seed is None else seed
+        self.seed = seeds.of_run(seed)
         self.network: nn.Module | None = None
         self.data: dict[str, Any] = {}
         self._epoch_begun = -1
