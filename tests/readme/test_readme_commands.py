@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from command_line import robnas
 
@@ -19,7 +21,7 @@ QUICK = ANYWHERE + " --trainer.max_epochs=1 --trainer.limit_train_batches=1"
 def made_small(command: str) -> str | None:
     """The command with flags that make it take a moment; None: it needs what is not here (GPUs, CIFAR10)."""
     verb = command.split()[0]
-    if verb == "fit" and "digits" not in command:
+    if verb == "fit" and "digits" not in command and "photos" not in command:
         return f"{command} --print_config"
     if verb == "fit":
         size = " --model.options.layers=3 --model.options.init_channels=4" if "classify" in command else " --model.layers=3"
@@ -31,7 +33,13 @@ def made_small(command: str) -> str | None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("a new user")
+    folder = tmp_path_factory.mktemp("a new user")
+    noise = np.random.default_rng(0)
+    for i in range(60):
+        path = folder / "photos" / f"class {i % 3}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
+    return folder
 
 
 @pytest.fixture(autouse=True)
