@@ -18,3 +18,11 @@ def test_require():
     require(True, "never said")
     with pytest.raises(UserError, match=r"gamma: 0 is not in \(0, 1\]"):
         require(False, "gamma: 0 is not in (0, 1]")
+
+
+def test_of_two_that_are_near_the_one_of_the_same_letters_is_meant():
+    assert "Did you mean 'darts'?" in str(unknown("searcher", "drats", ["drnas", "darts", "snas"]))
+
+
+def test_a_long_name_is_cut():
+    assert len(str(unknown("operation", "x" * 10_000, ["zero"]))) < 200

@@ -1,6 +1,7 @@
 """Genotype: Table 3, round trips, and one line for whatever is wrong."""
 
 import pickle
+import time
 
 import pytest
 
@@ -164,3 +165,84 @@ def test_yaml_that_is_no_yaml():
         Genotype.from_yaml("normal: [")
     with pytest.raises(UserError, match="has a normal and a reduce cell"):
         Genotype.from_yaml("just text")
+
+
+BOMB = "a0: &a0 [0, 0]\n" + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(25))
+MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{i + 1}: &a{i + 1}\n  <<: [{', '.join([f'*a{i}'] * 10)}]\n" for i in range(25))
+MANY_EDGES = "e: &e [skip_connect, 0]\nnormal:\n  nodes: [[" + "*e, " * 10_000 + "*e]]\n  concat: [2]\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOMB,
+        BOMB + "normal: *a25",
+        BOMB + "normal: {nodes: *a25, concat: [2]}",
+        BOMB + "normal: {nodes: [[*a25]], concat: [2]}",
+        BOMB + "normal: {nodes: [[[*a25, 0]]], concat: [2]}",
+        BOMB + "normal: {nodes: [[[skip_connect, *a25]]], concat: [2]}",
+        BOMB + "normal: {nodes: [[[skip_connect, 0]]], concat: [*a25]}",
+        BOMB.replace("a0: &a0", "normal: &a0"),
+        MERGES,
+        MANY_EDGES,
+        "normal: 2020-13-45",
+        "normal: " + "9" * 5000,
+        "normal: 0x" + "f" * 5000,
+        "normal: {nodes: [[[skip_connect, 0x" + "f" * 5000 + "]]], concat: [2]}",
+        "0x" + "f" * 5000 + ": 1",
+        "normal: !!bool maybe",
+        "normal: !!timestamp never",
+        "normal: " + "[" * 5000,
+        "normal: " + "[" * 5000 + "]" * 5000,
+        "normal: &a [*a]",
+        "x" * 70_000,
+    ],
+)
+def test_yaml_meant_to_hurt_is_refused_in_one_line_and_at_once(text):
+    start = time.process_time()
+    with pytest.raises(UserError) as e:
+        Genotype.from_yaml(text)
+    assert time.process_time() - start < 2
+    assert len(str(e.value)) < 400
+    assert "\n" not in str(e.value)
+
+
+def test_an_alias_is_no_offence():
+    g = Genotype.from_dict(good())
+    both = "normal: &cell\n" + "\n".join(g.to_yaml().partition("reduce:")[0].splitlines()[1:])
+    assert Genotype.from_yaml(f"{both}\nreduce: *cell\n") == g
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Genotype(" + "(" * 4000,
+        "Genotype(normal=" + "[('skip_connect', 0), " * 2500,
+        "Genotype(normal=[" + "('skip_connect', 0" * 3000 + ")" * 200,
+        "Genotype(normal=" + "()" * 20_000,
+        "Genotype(normal=" + "-" * 50_000 + "1)",
+        "Genotype(normal=" + "-" * 500 + "x)",
+        "Genotype(normal=a" + ".b" * 20_000 + ")",
+        "Genotype(normal=a" + ".b" * 700 + ")",
+        "Genotype(normal=" + "list(" * 90 + "x" + ")" * 90 + ")",
+        "Genotype(normal=" + "9" * 5000 + ")",
+        "Genotype(normal=0x" + "f" * 5000 + ", normal_concat=[2], reduce=[], reduce_concat=[2])",
+        "Genotype('" + "\\'" * 30_000,
+        "Genotype(normal='\0')",
+        "Genotype(" + " " * 70_000 + ")",
+    ],
+)
+def test_text_meant_to_hurt_is_refused_in_one_line_and_at_once(text):
+    start = time.process_time()
+    with pytest.raises(UserError) as e:
+        Genotype.parse(text)
+    assert time.process_time() - start < 2
+    assert len(str(e.value)) < 400
+    assert "\n" not in str(e.value)
+
+
+def test_brackets_in_strings_and_comments_close_nothing():
+    lines = DARTS_TEXT.replace("normal=[", "normal=[  # ) the first :-)\n", 1)
+    assert Genotype.parse(lines) == Genotype.parse(DARTS_TEXT)
+    with pytest.raises(UserError, match=r"unknown operation .*'skip\)'"):
+        Genotype.parse("Genotype(normal=[('skip)', 0), ('a', 1)], normal_concat=[2], reduce=[], reduce_concat=[2])")

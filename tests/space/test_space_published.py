@@ -63,3 +63,9 @@ def test_names_load_without_torch():
     names = "genotype, published, percentile, size, rewire, text, layout, drawing, search_space, stack"
     code = f"import sys; from robnas.space import {names}; import robnas.cell; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_file_too_long_for_a_genotype_is_not_read_to_its_end(tmp_path):
+    (tmp_path / "log.txt").write_text("x" * 200_000)
+    with pytest.raises(UserError, match=r"log.txt: genotype text is longer than 65,536 characters"):
+        published.find(str(tmp_path / "log.txt"))

@@ -9,8 +9,14 @@ from typing import Any, NamedTuple, cast
 
 import yaml
 
-from robnas.errors import UserError, require, unknown
+from robnas.errors import UserError, require, short, unknown
 from robnas.space.search_space import CELL_KINDS, OPERATIONS
+
+LONGEST = 64 * 1024
+"""Characters of a text that is read as a genotype; the longest published one has 700."""
+
+MOST = 100
+"""Nodes of a cell, edges of a node and outputs in a file; aliases make more of them than its length lets one think."""
 
 
 class Edge(NamedTuple):
@@ -43,9 +49,10 @@ class Cell:
                 _check(edge, node)
         require(len(self.concat) > 0, "concat is empty: a cell needs at least one output node")
         for node in self.concat:
-            within = type(node) is int and 2 <= node < 2 + len(self.nodes)
-            require(within, f"concat: {node!r} is not a node of this cell; allowed: 2 to {1 + len(self.nodes)}")
-        require(len(set(self.concat)) == len(self.concat), f"concat: {list(self.concat)} names a node twice")
+            if type(node) is not int or not 2 <= node < 2 + len(self.nodes):
+                raise UserError(f"concat: {short(node)} is not a node of this cell; allowed: 2 to {1 + len(self.nodes)}")
+        if len(set(self.concat)) != len(self.concat):
+            raise UserError(f"concat: {short(list(self.concat))} names a node twice")
 
     def numbered(self) -> Iterator[tuple[int, tuple[Edge, ...]]]:
         """(2, edges into node 2), (3, edges into node 3), …"""
@@ -95,13 +102,16 @@ class Cell:
     @classmethod
     def from_dict(cls, data: Any) -> Cell:
         """The reverse of `to_dict`, from whatever a file held. Raises UserError."""
-        require(isinstance(data, Mapping), f"expected nodes and concat, got {data!r:.60}")
+        if not isinstance(data, Mapping):
+            raise UserError(f"expected nodes and concat, got {short(data)}")
         for key in data:
             if key not in ("nodes", "concat"):
-                raise unknown("key of a cell", str(key), ("nodes", "concat"))
+                raise unknown("key of a cell", _name(key), ("nodes", "concat"))
         for key in ("nodes", "concat"):
             require(key in data, f"{key} is missing")
-            require(isinstance(data[key], list | tuple), f"{key} is no list: {data[key]!r:.60}")
+            if not isinstance(data[key], list | tuple):
+                raise UserError(f"{key} is no list: {short(data[key])}")
+            require(len(data[key]) <= MOST, f"{key} has {len(data[key])} entries; at most {MOST} are read")
         return cls(tuple(_edges(node, edges) for node, edges in enumerate(data["nodes"], start=2)), tuple(data["concat"]))
 
 
@@ -114,7 +124,8 @@ class Genotype:
 
     def __post_init__(self) -> None:
         for kind, cell in self.cells.items():
-            require(isinstance(cell, Cell), f"{kind} is no cell: {cell!r:.60}")
+            if not isinstance(cell, Cell):
+                raise UserError(f"{kind} is no cell: {short(cell)}")
 
     @property
     def cells(self) -> dict[str, Cell]:
@@ -128,10 +139,11 @@ class Genotype:
     @classmethod
     def from_dict(cls, data: Any) -> Genotype:
         """The reverse of `to_dict`. Raises UserError that names the cell and the node."""
-        require(isinstance(data, Mapping), f"a genotype has a normal and a reduce cell, got {data!r:.60}")
+        if not isinstance(data, Mapping):
+            raise UserError(f"a genotype has a normal and a reduce cell, got {short(data)}")
         for key in data:
             if key not in CELL_KINDS:
-                raise unknown("key of a genotype", str(key), CELL_KINDS)
+                raise unknown("key of a genotype", _name(key), CELL_KINDS)
         return cls(**{kind: _cell(kind, data) for kind in CELL_KINDS})
 
     def to_yaml(self) -> str:
@@ -148,10 +160,11 @@ class Genotype:
     @classmethod
     def from_yaml(cls, text: str) -> Genotype:
         """From `to_yaml`'s text, or the same as JSON. Raises UserError."""
+        require_length(text)
         try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as e:
-            raise UserError(f"genotype is no YAML: {' '.join(str(e).split())}") from None
+            data = yaml.load(text, Loader=_Loader)
+        except _UNREADABLE as e:
+            raise UserError(f"genotype is no YAML: {' '.join(str(e).split()):.200}") from None
         return cls.from_dict(data)
 
     @classmethod
@@ -162,20 +175,47 @@ class Genotype:
         return parse(text)
 
 
+def require_length(text: str) -> None:
+    """Raises UserError where a text is longer than any genotype."""
+    require(len(text) <= LONGEST, f"genotype text is longer than {LONGEST:,} characters")
+
+
+class _Loader(yaml.SafeLoader):
+    """Without merge keys (`<<`): no genotype has them, and a short text could make them grow without bound."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        pass
+
+
+_UNREADABLE = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError, OverflowError)
+"""What PyYAML raises: its own errors, and what Python says of a 13th month, 5,000 digits, `!!bool maybe` or a thousand brackets."""
+
+
 def _check(edge: Edge, node: int) -> None:
-    require(isinstance(edge, Edge), f"node {node}: {edge!r:.60} is no edge; expected [operation, source]")
-    require(isinstance(edge.operation, str), f"node {node}: operation {edge.operation!r} is no name")
+    if not isinstance(edge, Edge):
+        raise UserError(f"node {node}: {short(edge)} is no edge; expected [operation, source]")
+    if not isinstance(edge.operation, str):
+        raise UserError(f"node {node}: operation {short(edge.operation)} is no name")
     if edge.operation not in OPERATIONS:
         raise unknown(f"operation (node {node})", edge.operation, OPERATIONS)
-    require(type(edge.source) is int, f"node {node}: source {edge.source!r} is no whole number")
-    within = 0 <= edge.source < node
-    require(within, f"node {node}: source {edge.source} does not come before it, and a cell has no cycles; allowed: 0 to {node - 1}")
+    if type(edge.source) is not int:
+        raise UserError(f"node {node}: source {short(edge.source)} is no whole number")
+    if not 0 <= edge.source < node:
+        source = short(edge.source)
+        raise UserError(f"node {node}: source {source} does not come before it, and a cell has no cycles; allowed: 0 to {node - 1}")
+
+
+def _name(key: Any) -> str:
+    return key if isinstance(key, str) else short(key)
 
 
 def _edges(node: int, edges: Any) -> tuple[Edge, ...]:
-    require(isinstance(edges, list | tuple), f"node {node}: expected a list of edges, got {edges!r:.60}")
+    if not isinstance(edges, list | tuple):
+        raise UserError(f"node {node}: expected a list of edges, got {short(edges)}")
+    require(len(edges) <= MOST, f"node {node} has {len(edges)} edges; at most {MOST} are read")
     for edge in edges:
-        require(isinstance(edge, list | tuple) and len(edge) == 2, f"node {node}: {edge!r:.60} is no edge; expected [operation, source]")
+        if not isinstance(edge, list | tuple) or len(edge) != 2:
+            raise UserError(f"node {node}: {short(edge)} is no edge; expected [operation, source]")
     return tuple(Edge(*cast("tuple[str, int]", tuple(edge))) for edge in edges)
 
 

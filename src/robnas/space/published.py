@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from robnas.errors import UserError, unknown
-from robnas.space.genotype import Genotype
+from robnas.space.genotype import LONGEST, Genotype
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def _file(source: str) -> Path | None:
 def read(path: Path) -> Genotype:
     """The genotype in a file. Raises UserError that names the file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
         return Genotype.parse(text) if "Genotype(" in text else Genotype.from_yaml(text)
     except (UserError, UnicodeDecodeError, OSError) as e:
         raise UserError(f"{path}: {e}") from None

@@ -4,8 +4,8 @@ import ast
 import re
 from typing import Any
 
-from robnas.errors import UserError, require, unknown
-from robnas.space.genotype import Genotype
+from robnas.errors import UserError, require, short, unknown
+from robnas.space.genotype import Genotype, require_length
 
 FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 """In the order of the family's namedtuple, as some print it by position."""
@@ -13,27 +13,39 @@ FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 ALIASES = {"none": "zero"}
 """Other names for our operations."""
 
+_TOKEN = re.compile(r"""'(?:[^'\\\n]|\\.)*'?|"(?:[^"\\\n]|\\.)*"?|\#[^\n]*|[()\[\]{}]""")
+"""What matters to finding a closing bracket: strings and comments, inside which none counts, and brackets."""
+
 
 def parse(text: str) -> Genotype:
     """The one genotype in `text`; a name, `=`, or a logger's prefix may stand before it. Two edges a node, as the family has it.
 
     Raises UserError where there is none, more than one, or one that is malformed.
     """
+    require_length(text)
     starts = [m.start() for m in re.finditer(r"\bGenotype\s*\(", text)]
-    require(len(starts) > 0, f"no Genotype(…) in {text!r:.60}")
+    require(len(starts) > 0, f"no Genotype(…) in {short(text)}")
     require(len(starts) == 1, f"{len(starts)} genotypes in the text: give one of them")
-    return Genotype.from_dict(_as_dict(_call(text[starts[0] :])))
+    try:
+        fields = _as_dict(_call(text[starts[0] :]))
+    except (RecursionError, MemoryError):
+        raise UserError("genotype text is nested too deeply") from None
+    return Genotype.from_dict(fields)
 
 
 def _call(text: str) -> ast.Call:
-    """The shortest beginning of `text` that is a whole expression: up to the bracket that closes the call."""
-    for end in (m.end() for m in re.finditer(r"\)", text)):
-        try:
-            call = ast.parse(text[:end], mode="eval").body
-        except SyntaxError:
-            continue
-        if isinstance(call, ast.Call):
-            return call
+    """The call that `text` begins with, up to the bracket that closes it."""
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        depth += (token[0] in "([{") - (token[0] in ")]}")
+        if depth == 0 and token[0] == ")":
+            try:
+                call = ast.parse(text[: token.end()], mode="eval").body
+            except (SyntaxError, ValueError):
+                break
+            if isinstance(call, ast.Call):
+                return call
+            break
     raise UserError("genotype text does not parse: a bracket, quote or comma is missing")
 
 
@@ -46,7 +58,8 @@ def _as_dict(call: ast.Call) -> dict[str, Any]:
         fields[keyword.arg] = _value(keyword.value)
     for field in FIELDS:
         require(field in fields, f"genotype text has no {field}")
-        require(isinstance(fields[field], list | tuple), f"genotype text, {field}: expected a list, got {fields[field]!r:.60}")
+        if not isinstance(fields[field], list | tuple):
+            raise UserError(f"genotype text, {field}: expected a list, got {short(fields[field])}")
     return {kind: {"nodes": _pairs(kind, fields[kind]), "concat": fields[f"{kind}_concat"]} for kind in ("normal", "reduce")}
 
 
@@ -60,7 +73,7 @@ def _value(node: ast.expr) -> Any:
             return values[0]
     try:
         return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, TypeError, SyntaxError):
         raise UserError(f"genotype text: {ast.unparse(node):.60} is no list, number, name in quotes or range(…)") from None
 
 
