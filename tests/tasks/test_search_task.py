@@ -1,5 +1,7 @@
 """The search task under a Trainer: what it counts, writes, refuses and remembers."""
 
+import shutil
+
 import pytest
 import torch
 import yaml
@@ -8,6 +10,8 @@ from lightning.pytorch.loggers import CSVLogger
 
 from robnas.data.digits import Digits
 from robnas.errors import UserError
+from robnas.runtime.checkpoints import Checkpoints
+from robnas.runtime.progress import Bars
 from robnas.search.darts import DARTS
 from robnas.space.genotype import Genotype
 from robnas.space.search_space import Space
@@ -89,6 +93,13 @@ def test_what_a_search_leaves_behind(tmp_path, capsys, monkeypatch):
         assert name in header.split(",")
     assert {"normal/weight/skip_connect", "reduce/weight/zero", "normal/width"} < set(header.split(","))
     assert len(rows) >= 2
+
+
+def test_the_next_command_is_one_line_beside_a_progress_bar_too(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    folder = tmp_path / ("long" * 20)
+    trainer(folder, max_epochs=1, enable_progress_bar=True, callbacks=[Bars()]).fit(search(), digits())
+    assert f"next: {next_command(str(folder), 'Digits')}" in capfd.readouterr().out.splitlines()
 
 
 def test_the_next_command_is_for_the_same_data_and_survives_a_shell():
@@ -197,6 +208,28 @@ def test_a_killed_search_goes_on_bit_for_bit(tmp_path, kind, killed_at):
     assert sorted(again) == sorted(history) == [0, 1, 2, 3]
     assert all(torch.equal(a, again[epoch][name]) for epoch, now in history.items() for name, a in now.items())
     assert (tmp_path / "resumed" / "genotype.yaml").read_text() == (tmp_path / "whole" / "genotype.yaml").read_text()
+
+
+def test_a_kill_after_the_last_checkpoint_does_not_cost_the_cell(tmp_path, monkeypatch):
+    monkeypatch.undo()  # with pictures
+
+    def run(**going_on):
+        checkpoints = {"enable_checkpointing": True, "callbacks": [Checkpoints()]}
+        trainer(tmp_path, **checkpoints).fit(search(n_step=2), digits(), **going_on)
+        files = [tmp_path / "genotype.yaml", *sorted((tmp_path / "figures").iterdir())]
+        return {path.name: path.read_bytes() for path in files}
+
+    whole = run()
+    assert len(whole) == 5
+    shutil.rmtree(tmp_path / "figures")
+    (tmp_path / "genotype.yaml").unlink()
+    assert run(ckpt_path=str(tmp_path / "checkpoints" / "last.ckpt"), weights_only=True) == whole
+
+
+def test_a_search_that_was_cut_short_leaves_no_cell(tmp_path):
+    with pytest.raises(KilledError):
+        trainer(tmp_path, callbacks=[SaveAndKill(10, tmp_path / "a.ckpt")]).fit(search(), digits())
+    assert not (tmp_path / "genotype.yaml").exists()
 
 
 class Staged(DARTS):

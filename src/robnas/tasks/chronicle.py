@@ -51,10 +51,16 @@ class Chronicle(Callback):
         """α as the last epoch left it."""
         self.record(trainer.current_epoch, pl_module)  # type: ignore[arg-type]
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes genotype.yaml and figures/{cells,alpha}.{svg,png} into the run folder; loggers that take pictures get them."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes genotype.yaml and figures/{cells,alpha}.{svg,png} into the run folder; loggers that take pictures get them.
+
+        Not `on_train_end`: Lightning leaves that out where a run goes on from its very last checkpoint.
+        """
+        if trainer.interrupted or not self.history:
+            return
         search: Search = pl_module  # type: ignore[assignment]
-        self.record(trainer.current_epoch, search)
+        # Not current_epoch: the checkpoint of an epoch's end does not count that epoch as completed yet.
+        self.record(trainer.fit_loop.epoch_progress.current.processed, search)  # type: ignore[attr-defined]
         if trainer.is_global_zero:
             folder, genotype = Path(trainer.default_root_dir), search.searcher.derive()
             folder.mkdir(parents=True, exist_ok=True)
@@ -64,10 +70,11 @@ class Chronicle(Callback):
                     if hasattr(logger, "log_image"):
                         logger.log_image(picture.stem, [str(picture)])
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Says where the cell is and what trains it."""
-        if trainer.is_global_zero and (Path(trainer.default_root_dir) / "genotype.yaml").is_file():
-            print(f"next: {next_command(trainer.default_root_dir, getattr(trainer.datamodule, 'name', ''))}")  # type: ignore[attr-defined]
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Says what trains the cell, in one line however long: by now no progress bar stands in the way, which would break it in two."""
+        if stage == "fit" and self.history and not trainer.interrupted and trainer.is_global_zero:
+            data = getattr(trainer.datamodule, "name", "")  # type: ignore[attr-defined]
+            print(f"next: {next_command(trainer.default_root_dir, data)}", flush=True)
 
 
 def draw_search(folder: Path, epochs: list[int], weights: Mapping[str, Tensor], space: Space, genotype: Genotype) -> list[Path]:
