@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from command_line import CLASSIFY, refused, robnas
+from robnas.data.base import ImageData
 from robnas.results import Rows
 
 ONE_ATTACK = "--attacks.one=pgd --attacks.one.max_inputs=20 --attacks.one.steps=2 --wandb=off --trainer.accelerator=cpu"
@@ -57,6 +58,18 @@ def test_test_takes_a_run_folder_or_the_flags_of_fit(fitted, capsys):
     assert by_folder.status == by_flags.status == 0
     assert "test/accuracy" in by_folder.out
     assert by_folder.out == by_flags.out
+
+
+def test_a_run_is_evaluated_on_its_own_split(capsys, monkeypatch):
+    """The seed of an evaluation is the attack's; what was trained on must not be validated on."""
+    splits, parts = [], ImageData.parts
+    monkeypatch.setattr(ImageData, "parts", lambda self: splits.append(parts(self)) or splits[-1])
+    assert robnas(f"fit {CLASSIFY} --seed_everything=1 --experiment=seeded", capsys).status == 0
+    trained = splits[0][0]
+    splits.clear()
+    assert robnas("validate runs/seeded/latest --wandb=off --trainer.accelerator=cpu", capsys).status == 0
+    assert splits
+    assert all(train.equal(trained) for train, _ in splits)
 
 
 def attacks_of(folder):

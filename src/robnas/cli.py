@@ -152,6 +152,7 @@ class CLI(LightningCLI):
         if self.victim:
             home = self.victim.job.root.parent
             base = {key: _anchored(self.victim.config[key], home) for key in ("model", "data") if self.victim.config.get(key)}
+            base = {key: _seeded(value, self.victim.config.get("seed_everything")) for key, value in base.items()}
         merged = compose.compose(self.arguments.configs, self.arguments.edits, base, fixed=("model",) if self.victim else ())
         if merged.get("experiment") is None:
             merged["experiment"] = compose.experiment(self.arguments.configs, fallback=verb)
@@ -290,6 +291,14 @@ def _anchored(value: Any, home: Path) -> Any:
     if not isinstance(value, str) or not value or len(value) > 1000 or "\n" in value:
         return value
     return str(home / value) if (home / value).exists() and not Path(value).exists() else value
+
+
+def _seeded(node: Any, seed: Any) -> Any:
+    """A class whose `seed` was that of its run keeps it: `seed_everything` of an evaluation is the attack's, and splits no data."""
+    arguments = node.get("init_args") if isinstance(node, Mapping) else None
+    if not isinstance(arguments, Mapping) or "seed" not in arguments or arguments["seed"] is not None:
+        return node
+    return {**node, "init_args": {**arguments, "seed": seed}}
 
 
 def _origin(error: BaseException) -> BaseException:
