@@ -1,5 +1,6 @@
 """The search task under a Trainer: what it counts, writes, refuses and remembers."""
 
+import re
 import shutil
 
 import pytest
@@ -96,10 +97,12 @@ def test_what_a_search_leaves_behind(tmp_path, capsys, monkeypatch):
 
 
 def test_the_next_command_is_one_line_beside_a_progress_bar_too(tmp_path, capfd, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "40")
+    for name, value in {"COLUMNS": "40", "FORCE_COLOR": "1"}.items():  # a narrow terminal
+        monkeypatch.setenv(name, value)
     folder = tmp_path / ("long" * 20)
     trainer(folder, max_epochs=1, enable_progress_bar=True, callbacks=[Bars()]).fit(search(), digits())
-    assert f"next: {next_command(str(folder), 'Digits')}" in capfd.readouterr().out.splitlines()
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capfd.readouterr().out)
+    assert f"next: {next_command(str(folder), 'Digits')}" in said.splitlines()
 
 
 def test_the_next_command_is_for_the_same_data_and_survives_a_shell():
