@@ -154,6 +154,14 @@ def test_a_missing_checkpoint_and_one_of_another_architecture(fitted, capsys):
     assert "another" in line
 
 
+def test_a_fit_that_is_refused_leaves_nothing_behind(fitted, capsys, place):
+    refused(f"fit {CLASSIFY} --trainer.max_epochs=0", capsys)
+    assert (place / "runs" / "classify" / "latest").resolve() == fitted
+    assert {path.name for path in fitted.parent.iterdir()} == {"latest", fitted.name}
+    refused(f"fit {CLASSIFY} --trainer.max_epochs=0 --experiment=refused", capsys)
+    assert not (place / "runs" / "refused").exists()
+
+
 def test_a_foreign_model_given_in_a_config(fitted, capsys, place):
     """A LightningModule of the user's own with weights of its own needs neither a run nor a checkpoint."""
     (place / "my_model_of_digits.py").write_text(

@@ -107,6 +107,7 @@ def test_upstream_and_foreign_digests_count():
 def test_a_run_folder_counts_by_its_job_whatever_it_is_called(tmp_path):
     search = Job("a" * 40, "search", tmp_path)
     search.start()
+    search.mark_finished()
     other = Job("b" * 40, "search", tmp_path / "other")
     other.start()
     as_folder = identity(changed("model.init_args.network", str(search.folder)))
@@ -169,7 +170,10 @@ def test_a_note_that_was_cut_is_no_note(tmp_path):
 
 def test_latest_points_to_the_newest_and_survives_a_move_of_the_whole(tmp_path):
     for name in ("a", "b"):
-        Job(name * 40, "x", tmp_path / "runs").start()
+        job = Job(name * 40, "x", tmp_path / "runs")
+        job.start()
+        job.mark_finished()
+    Job("c" * 40, "x", tmp_path / "runs").start()  # has nothing yet
     (tmp_path / "runs").rename(tmp_path / "moved")
     latest = tmp_path / "moved" / "x" / "latest"
     assert latest.is_symlink()
@@ -179,7 +183,9 @@ def test_latest_points_to_the_newest_and_survives_a_move_of_the_whole(tmp_path):
 
 def test_a_folder_that_somebody_called_latest_stays(tmp_path):
     (tmp_path / "x" / "latest").mkdir(parents=True)
-    Job("a" * 40, "x", tmp_path).start()
+    job = Job("a" * 40, "x", tmp_path)
+    job.start()
+    job.mark_finished()
     assert not (tmp_path / "x" / "latest").is_symlink()
 
 
@@ -192,6 +198,17 @@ def test_starting_anew_leaves_what_is_not_ours(tmp_path):
     job.clear()
     assert [p.name for p in job.folder.iterdir()] == ["notes.md"]
     assert job.state() == "new"
+
+
+def test_what_came_to_nothing_leaves_nothing(tmp_path):
+    for notes in (False, True):
+        job = Job("a" * 40, "x", tmp_path)
+        job.acquire()
+        job.start()
+        if notes:
+            (job.folder / "notes.md").touch()
+        job.abandon()
+        assert sorted(p.name for p in tmp_path.rglob("*")) == (["aaaaaaaaaaaa", "notes.md", "x"] if notes else [])
 
 
 def test_find_has_every_job_once(tmp_path):

@@ -241,7 +241,11 @@ class CLI(LightningCLI):
             return
         try:
             super()._run_subcommand(subcommand)
-        except MisconfigurationException as error:
+        except (UserError, MisconfigurationException) as error:
+            if subcommand == "fit":
+                run.give_up()
+            if isinstance(error, UserError):
+                raise
             raise UserError(str(error)) from error
         except RuntimeError as error:
             if run.ckpt_path and "loading state_dict" in str(error):

@@ -116,15 +116,33 @@ class Job:
         return "finished" if self.facts.get("state") == "finished" else "unfinished"
 
     def start(self, **facts: Any) -> None:
-        """Make the folder, note what is known and point `latest` to it. A job that goes on keeps its first note's `created`."""
+        """Make the folder and note what is known. A job that goes on keeps its first note's `created`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         now = {"identity": self.identity, "experiment": self.experiment, "state": "unfinished", "created": _now()}
         self._note(now | {k: v for k, v in self.facts.items() if k == "created"} | facts)
-        self._point()
 
     def mark_finished(self, **facts: Any) -> None:
-        """From now on the same command has nothing to do."""
+        """From now on the same command has nothing to do, and `latest` is this job."""
         self._note(self.facts | {"state": "finished", "finished": _now()} | facts)
+        self.point()
+
+    def point(self) -> None:
+        """`latest` is this job from now on; called where there is something to be had in its folder."""
+        latest, new = self.folder.parent / "latest", self.folder.parent / f".latest.{os.getpid()}"
+        if latest.is_symlink() or not latest.exists():  # never in place of a folder that somebody called so
+            with suppress(OSError):  # a file system without symbolic links
+                new.unlink(missing_ok=True)
+                new.symlink_to(self.folder.name)
+                new.replace(latest)
+
+    def abandon(self) -> None:
+        """Let go of a folder in which nothing came to be, and leave none behind; what somebody else put there stays."""
+        self.clear()
+        (self.folder / ".lock").unlink(missing_ok=True)
+        self.release()
+        with suppress(OSError):  # not empty
+            self.folder.rmdir()
+            self.folder.parent.rmdir()
 
     def clear(self) -> None:
         """Remove what robnas wrote into the folder, and nothing that somebody else put there."""
@@ -154,14 +172,6 @@ class Job:
 
     def _note(self, facts: dict[str, Any]) -> None:
         atomic.write(self.folder / "job.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-
-    def _point(self) -> None:
-        latest, new = self.folder.parent / "latest", self.folder.parent / f".latest.{os.getpid()}"
-        if latest.is_symlink() or not latest.exists():  # never in place of a folder that somebody called so
-            with suppress(OSError):  # a file system without symbolic links
-                new.unlink(missing_ok=True)
-                new.symlink_to(self.folder.name)
-                new.replace(latest)
 
 
 def job_at(folder: str | Path) -> Job | None:

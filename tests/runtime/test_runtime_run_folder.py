@@ -48,7 +48,11 @@ def test_a_new_run_has_its_configuration_its_note_and_its_loggers(config, tmp_pa
     assert run.job.facts["command"] == ["robnas", "fit", "--config", "x.yaml"]
     assert run.job.facts["state"] == "unfinished"
     assert [type(logger).__name__ for logger in run.loggers()] == ["CSV"]
-    assert (tmp_path / "runs" / "classify" / "latest").resolve() == run.folder
+    latest = tmp_path / "runs" / "classify" / "latest"
+    assert not latest.is_symlink()
+    checkpoint(run)
+    prepare(config | {"ckpt_path": "last"})
+    assert latest.resolve() == run.folder
 
 
 def test_rows_of_a_run_know_where_they_come_from(config):
@@ -148,6 +152,7 @@ def test_another_rank_finds_what_the_first_made_and_writes_nothing(config, monke
 def test_latest_is_pinned_in_what_is_kept(config, tmp_path):
     search = jobs.Job("c" * 40, "darts_iii", tmp_path / "runs")
     search.start()
+    search.mark_finished()
     config["model"]["init_args"]["network"] = str(tmp_path / "runs" / "darts_iii" / "latest")
     run = prepare(config)
     kept = yaml.safe_load((run.folder / "config.yaml").read_text())

@@ -49,6 +49,11 @@ class Run:
         """The run ended otherwise; it may be gone on with."""
         self.job.release()
 
+    def give_up(self) -> None:
+        """The run was refused; where no checkpoint was written, there is nothing to go on with and nothing is left behind."""
+        if is_first_rank() and not _any(self.folder / "checkpoints"):
+            self.job.abandon()
+
 
 def prepare(config: Mapping[str, Any], *, data: Any = None, argv: list[str] | None = None) -> Run:
     """Make a `fit`'s folder ready. The first rank writes; the others, running the same command, find what it found.
@@ -83,6 +88,8 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, argv: list[str] | No
                 job.clear()
             job.start(command=["robnas", *(sys.argv[1:] if argv is None else argv)], upstream=jobs.upstream(config), versions=versions())
             atomic.write(job.folder / "config.yaml", yaml.safe_dump(pinned(config), sort_keys=False, allow_unicode=True, width=120))
+            if ckpt_path is not None:
+                job.point()
     except BaseException:
         job.release()
         raise
