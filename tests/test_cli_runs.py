@@ -1,11 +1,12 @@
 """fit, test and attack on a network so small that each takes a moment."""
 
 import json
+import signal
 
 import pytest
 import yaml
 
-from command_line import CLASSIFY, refused, robnas
+from command_line import CLASSIFY, SEARCH, refused, robnas
 from robnas.data.base import ImageData
 from robnas.results import Rows
 
@@ -160,6 +161,28 @@ def test_a_fit_that_is_refused_leaves_nothing_behind(fitted, capsys, place):
     assert {path.name for path in fitted.parent.iterdir()} == {"latest", fitted.name}
     refused(f"fit {CLASSIFY} --trainer.max_epochs=0 --experiment=refused", capsys)
     assert not (place / "runs" / "refused").exists()
+
+
+def test_an_interrupted_fit_says_how_to_go_on(capsys, place, monkeypatch):
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(ImageData, "train_dataloader", interrupt)
+    try:
+        said = robnas(f"fit {CLASSIFY} --experiment=interrupted", capsys)
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning has it ignored
+    assert said.status == 130
+    assert "run folder: runs/interrupted/" in said.out
+    assert said.out.splitlines()[0].endswith("  network: darts")
+    assert said.err.endswith("interrupted: the same command with --ckpt_path last goes on\n")
+
+
+def interrupt(data):
+    raise KeyboardInterrupt
+
+
+def test_a_search_is_not_attacked(capsys):
+    line = refused(f"attack {SEARCH} {ONE_ATTACK}", capsys)
+    assert "is a search: train its cell first: robnas fit --config classify.yaml --model.network=" in line
 
 
 def test_a_foreign_model_given_in_a_config(fitted, capsys, place):

@@ -5,6 +5,7 @@ import paths. Lightning's part is to check types, to build the objects and to ru
 """
 
 import inspect
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -190,6 +191,12 @@ class CLI(LightningCLI):
         except ValueError as error:
             raise _origin(error) from error
         self.datamodule, self.model = self._get(self.config_init, "data"), self._get(self.config_init, "model")
+        if self.subcommand == "attack" and getattr(self.model, "data_split", None) == "halves":
+            folder = self.victim.folder if self.victim else "RUN"
+            raise UserError(
+                f"{folder if self.victim else 'this model'} is a search: train its cell first: "
+                f"robnas fit --config classify.yaml --model.network={folder}"
+            )
         self.trainer = self.instantiate_trainer()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -220,7 +227,8 @@ class CLI(LightningCLI):
         if self.subcommand == "fit":
             run = run_folder.prepare(self.resolved, data=self.datamodule)
             if run_folder.is_first_rank() and not run.finished:
-                print(f"run folder: {run.folder}", flush=True)
+                network = (getattr(self.model, "description", None) or {}).get("name")
+                print(f"run folder: {run.folder}{f'  network: {network}' if network else ''}", flush=True)
         else:
             run = self.victim or evaluated_run(
                 self.subcommand, {key: self.resolved.get(key) for key in (*OWN_KEYS, "ckpt_path")}, self.model, self.datamodule
@@ -247,6 +255,12 @@ class CLI(LightningCLI):
             if isinstance(error, UserError):
                 raise
             raise UserError(str(error)) from error
+        except (SystemExit, KeyboardInterrupt):
+            if subcommand == "fit" and self.trainer.interrupted:  # Lightning has made a SystemExit(1) of it
+                if run_folder.is_first_rank():
+                    print("interrupted: the same command with --ckpt_path last goes on", file=sys.stderr, flush=True)
+                raise SystemExit(130) from None
+            raise
         except RuntimeError as error:
             if run.ckpt_path and "loading state_dict" in str(error):
                 raise UserError(f"the checkpoint {run.ckpt_path} is of another architecture: {_first_difference(str(error))}") from error

@@ -195,6 +195,15 @@ def find(root: str | Path = "runs") -> list[Job]:
     return sorted(jobs, key=lambda job: (job.facts.get("created", ""), job.name), reverse=True)
 
 
+def file_digest(path: Path) -> str:
+    """40 hexadecimal digits of a file's content. Raises OSError."""
+    with path.open("rb") as file:
+        digest = blake2b(digest_size=20)
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
@@ -243,11 +252,7 @@ def _content(text: str) -> Any:
     looks_like_a_path = 0 < len(text) < 1024 and "\n" not in text and (os.sep in text or Path(text).suffix)
     try:
         if looks_like_a_path and (path := Path(text).expanduser()).is_file():
-            with path.open("rb") as file:
-                digest = blake2b(digest_size=20)
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            return {"file": digest.hexdigest()}
+            return {"file": file_digest(path)}
     except OSError:
         pass
     return text

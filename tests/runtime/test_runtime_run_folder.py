@@ -149,6 +149,24 @@ def test_another_rank_finds_what_the_first_made_and_writes_nothing(config, monke
     assert {p: p.stat().st_mtime_ns for p in first.folder.rglob("*")} == before
 
 
+def test_a_checkpoint_from_elsewhere_makes_another_job_and_the_own_does_not(config, tmp_path):
+    run = prepare(config)
+    own = checkpoint(run)
+    assert prepare(config | {"ckpt_path": str(own)}).job == run.job
+    jobs_of = set()
+    for content in (b"a", b"b"):
+        (tmp_path / "other.ckpt").write_bytes(content)
+        jobs_of.add(prepare(config | {"ckpt_path": str(tmp_path / "other.ckpt")}).job)
+    assert len(jobs_of | {run.job}) == 3
+
+
+def test_starting_anew_does_not_remove_what_it_starts_from(config):
+    own = checkpoint(prepare(config))
+    with pytest.raises(UserError, match=r"--overwrite would remove .*last\.ckpt"):
+        prepare(config | {"ckpt_path": str(own), "overwrite": True})
+    assert own.is_file()
+
+
 def test_latest_is_pinned_in_what_is_kept(config, tmp_path):
     search = jobs.Job("c" * 40, "darts_iii", tmp_path / "runs")
     search.start()

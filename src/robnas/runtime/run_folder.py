@@ -70,8 +70,13 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, argv: list[str] | No
     config = dict(config)
     foreign = {"data": data.fingerprint()} if hasattr(data, "fingerprint") else {}
     root = Path(config.get("runs") or "runs")
-    job = Job(jobs.identity(config, foreign=foreign), config.get("experiment") or "run", root)
     overwrite, wanted, first = bool(config.get("overwrite")), config.get("ckpt_path"), is_first_rank()
+    job = Job(jobs.identity(config, foreign=foreign), config.get("experiment") or "run", root)
+    if wanted not in (None, "last") and Path(wanted).is_file():
+        if not _is_inside(wanted, job.folder):  # weights from elsewhere make another result
+            job = Job(jobs.identity(config, foreign=foreign | {"checkpoint": jobs.file_digest(Path(wanted))}), job.experiment, root)
+        elif overwrite:
+            raise UserError(f"--overwrite would remove {wanted}, from which to go on: leave one of the two out")
     state, kept = job.state(), job.folder / "checkpoints"
     if state == "finished" and not overwrite:
         if first:
@@ -164,6 +169,10 @@ def pinned(config: Any) -> Any:
     if isinstance(config, str) and Path(config).name == "latest" and (job := jobs.job_at(config)) is not None:
         return str(Path(config).with_name(job.name))
     return config
+
+
+def _is_inside(file: str, folder: Path) -> bool:
+    return Path(file).resolve().is_relative_to(folder.resolve())
 
 
 def _any(kept: Path) -> bool:
