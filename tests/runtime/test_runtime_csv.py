@@ -48,6 +48,15 @@ def test_a_new_column_keeps_the_rows_before(tmp_path):
     assert rows(tmp_path) == [{"step": str(i), name: "1.0"} for i, name in enumerate("abcab")]
 
 
+def test_an_evaluation_with_other_columns_keeps_the_evaluations_before(tmp_path):
+    for evaluation in [({"pgd": 0.5},), ({"apgd": 0.25},), ({"pgd": 0.125}, {"fgsm": 1.0})]:
+        log = CSV(tmp_path, "evaluation.csv")
+        for metrics in evaluation:
+            log.log_metrics(metrics, 0)
+    (tmp_path / "evaluation.csv").rename(tmp_path / "metrics.csv")
+    assert rows(tmp_path) == [{"step": "0", "pgd": "0.5"}, {"step": "0", "apgd": "0.25"}, {"step": "0", "pgd": "0.125", "fgsm": "1.0"}]
+
+
 @pytest.mark.parametrize("cut", [0, 1, 5, 9])
 def test_a_line_that_was_cut_is_left_out_and_the_next_one_is_whole(tmp_path, cut):
     log = CSV(tmp_path)

@@ -69,15 +69,15 @@ class CSV(Logger):
         """Metrics of one step become one row, however many calls bring them."""
         self._open()
         row = {k: _text(v) for k, v in metrics.items()} | {"step": str(step or 0)}
-        if row["step"] == self._row.get("step"):
+        if grows := row["step"] == self._row.get("step"):
             row = self._row | row
         else:
             self._offset = self.path.stat().st_size
         self._row = row | {"seconds": row.get("seconds") or f"{self._before + time.monotonic() - self._start:.1f}"}
         if new := [k for k in metrics if k not in self.columns]:
             self.columns += new
-            rows = [r for r in read(self.path) if r["step"] != self._row["step"]]
-            self._rewrite([*rows, self._row])
+            rows = read(self.path)  # evaluations all have step 0: only the row that grew is replaced
+            self._rewrite([*(rows[:-1] if grows else rows), self._row])
         else:
             self._put(_line([self._row.get(c, "") for c in self.columns]))
 
