@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
+from torch import nn
 
+from robnas.data import Digits
 from robnas.errors import UserError
 from robnas.runtime.checkpoint_io import AtomicCheckpointIO, damage, read
 from robnas.runtime.checkpoints import Checkpoints, choose, share
+from robnas.runtime.trainer import Trainer
 
 CONTENT = {"state_dict": {"w": torch.arange(1000.0)}, "epoch": 3, "plain": {"a": [1, "b", None]}}
 
@@ -105,6 +109,8 @@ def test_the_one_before_serves_where_the_newest_is_cut(tmp_path, capsys):
 def test_a_shared_file_is_not_changed_by_what_comes_after(tmp_path):
     last = save(tmp_path / "last.ckpt")
     share(last, tmp_path / "best.ckpt")
+    share(last, tmp_path / "best.ckpt")  # a second time
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
     save(last, {"state_dict": {}, "epoch": 4})
     assert read(tmp_path / "best.ckpt")["epoch"] == 3
 
@@ -113,3 +119,52 @@ def test_a_shared_file_is_not_changed_by_what_comes_after(tmp_path):
 def test_wrong_arguments(name, value):
     with pytest.raises(UserError, match=rf"^{name}: .*{value}"):
         Checkpoints(**{name: value})
+
+
+class Scored(LightningModule):
+    """Its validation says what it is told to, epoch by epoch."""
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores, self.w = scores, nn.Parameter(torch.ones(1))
+
+    def training_step(self, batch, batch_idx):
+        return self.w.sum()
+
+    def validation_step(self, batch, batch_idx):
+        self.log("valid/accuracy", self.scores[self.current_epoch])
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def fit(folder, scores, mode="max", ckpt_path=None):
+    """An epoch for each score → the callback, and the epoch of best.ckpt."""
+    callback = Checkpoints(mode=mode)
+    few = {"limit_train_batches": 1, "limit_val_batches": 1, "num_sanity_val_steps": 0, "log_every_n_steps": 1}
+    quiet = {"logger": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = Trainer(default_root_dir=str(folder), max_epochs=len(scores), callbacks=[callback], **few, **quiet)
+    trainer.fit(Scored(scores), Digits(batch_size=92), ckpt_path=ckpt_path)
+    return callback, read(folder / "checkpoints" / "best.ckpt")["epoch"]
+
+
+@pytest.mark.parametrize(("mode", "best", "epoch"), [("max", 0.5, 1), ("min", 0.2, 0)])
+def test_the_best_is_the_best(tmp_path, mode, best, epoch):
+    callback, kept = fit(tmp_path, [0.2, 0.5, 0.3], mode)
+    assert callback.best == pytest.approx(best)
+    assert kept == epoch
+
+
+@pytest.mark.parametrize("scores", [[0.2, 0.5], [0.2, 0.5, 0.3]])  # there is nothing left to train; there is
+def test_a_kill_before_the_last_became_the_best_is_made_good(tmp_path, scores):
+    fit(tmp_path, [0.2, 0.5])
+    folder = tmp_path / "checkpoints"
+    share(folder / "previous.ckpt", folder / "best.ckpt")  # as it was before the second epoch's end
+    callback, kept = fit(tmp_path, scores, ckpt_path=str(folder / "last.ckpt"))
+    assert kept == 1
+    assert callback.best_model_path == str(folder / "best.ckpt")
+
+
+def test_going_on_after_a_worse_epoch_leaves_the_best_alone(tmp_path):
+    fit(tmp_path, [0.5, 0.2])
+    assert fit(tmp_path, [0.5, 0.2, 0.3], ckpt_path=str(tmp_path / "checkpoints" / "last.ckpt"))[1] == 0

@@ -34,6 +34,7 @@ class Checkpoints(Checkpoint):
         self.best: float | None = None
         self.best_model_path = ""
         self._pending: dict[str, Any] = {}
+        self._is_best = False  # what is being saved
 
     # When
 
@@ -50,7 +51,9 @@ class Checkpoints(Checkpoint):
         if better:
             assert score is not None
             self.best, self.best_model_path = float(score), str(self.folder(trainer) / BEST)
+        self._is_best = better
         self._save(trainer, trainer.fit_loop.epoch_loop._batches_that_stepped - 1, complete=True)
+        self._is_best = False
         if better and trainer.is_global_zero:
             share(self.folder(trainer) / LAST, self.folder(trainer) / BEST)
 
@@ -76,13 +79,25 @@ class Checkpoints(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"best": self.best, "best_model_path": self.best_model_path, "pending": self._pending}
+        return {"best": self.best, "best_model_path": self.best_model_path, "pending": self._pending, "is_best": self._is_best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from there."""
         self.best, self.best_model_path, self._pending = state_dict["best"], state_dict["best_model_path"], state_dict["pending"]
+        self._is_best = state_dict.get("is_best", False)
 
     # Going on
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A kill may have come between the saving of the last checkpoint and its becoming the best one."""
+        source = Path(trainer.ckpt_path or "")
+        if self._is_best and source.is_file():
+            best = self.folder(trainer) / BEST
+            if trainer.is_global_zero:
+                best.parent.mkdir(parents=True, exist_ok=True)
+                share(source, best)
+            self.best_model_path = str(best)
+        self._is_best = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """metrics.csv forgets what came after the checkpoint: it will come again."""
@@ -106,6 +121,8 @@ def choose(folder: Path, say: bool = True) -> Path | None:
 
 def share(source: Path, target: Path) -> None:
     """`target` becomes what `source` is now, at once; the bytes are shared where the file system can."""
+    if target.exists() and target.samefile(source):  # a rename to the same file would do nothing, and leave `new` behind
+        return
     new = target.with_name(f".{target.name}.{os.getpid()}")
     new.unlink(missing_ok=True)
     try:
