@@ -44,7 +44,7 @@ def test_a_step_by_hand():
 
 
 @pytest.mark.parametrize(
-    "attack", [PGD(8 / 255), PGD(0.3, 0.2, goal="untargeted"), APGD(0.1, steps=10), APGD(0.1, 10, goal="least_likely")]
+    "attack", [PGD(8 / 255, goal="least_likely"), PGD(0.3, 0.2), APGD(0.1, steps=10), APGD(0.1, 10, goal="least_likely")]
 )
 def test_never_leaves_the_ball_nor_the_image(attack):
     x = images(16).round(decimals=1)  # some pixels are 0 or 1
@@ -68,7 +68,11 @@ def test_without_a_radius_robust_accuracy_is_clean_accuracy(cls):
 
 @pytest.mark.parametrize(
     "attack",
-    [PGD(4 / 255, steps=5, n_restarts=3, goal="untargeted"), PGD(24 / 255, steps=15, n_restarts=2), APGD(4 / 255, steps=8, n_restarts=2)],
+    [
+        PGD(4 / 255, steps=5, n_restarts=3, goal="untargeted"),
+        PGD(24 / 255, steps=15, n_restarts=2, goal="least_likely"),
+        APGD(4 / 255, steps=8, n_restarts=2),
+    ],
     ids=["untargeted", "least", "apgd"],
 )
 def test_batch_of_1_equals_batch_of_64(attack):
@@ -163,10 +167,12 @@ def test_without_a_gradient_nothing_moves():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"eps": -0.1}, "eps: -0.1"),
+        ({"eps": -0.1}, "eps: -0.1 is negative; "),
+        ({"eps": 8}, r"eps: 8 is more than a whole pixel range \[0, 1\]; did you mean 8/255\?"),
+        ({"eps": 1.5}, "eps: 1.5 is more than"),
         ({"eps": float("nan")}, "eps: nan"),
         ({"eps": "8"}, "eps: 8"),
-        ({"step_size": -1}, "step_size: -1"),
+        ({"step_size": -1}, "step_size: -1 is negative"),
         ({"steps": 0}, "steps: 0"),
         ({"n_restarts": 0}, "n_restarts: 0"),
         ({"max_inputs": 0}, "max_inputs: 0"),
@@ -177,6 +183,15 @@ def test_bad_arguments_are_named_in_one_line(arguments, says):
     with pytest.raises(UserError, match=says) as error:
         PGD(**arguments)
     assert "\n" not in str(error.value)
+
+
+def test_the_widest_ball_is_the_whole_range_or_none():
+    assert PGD(eps=1).eps == 1
+    assert APGD(eps=float("inf")).eps == float("inf")
+
+
+def test_without_a_goal_every_attack_is_untargeted():
+    assert PGD().goal == APGD().goal == "untargeted"
 
 
 @pytest.mark.parametrize(

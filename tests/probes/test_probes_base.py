@@ -1,5 +1,6 @@
 """A trivial probe: at the hooks that it asks for, on the same inputs each time, changing nothing."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from robnas.data.digits import Digits
 from robnas.errors import UserError
 from robnas.probes import Measurement, Probe
 from robnas.results import Rows
+from robnas.runtime import wandb_logger
 
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False, "accelerator": "cpu"}
 
@@ -83,6 +85,17 @@ def test_in_the_test_loop_in_inference_mode(tmp_path):
     trainer(tmp_path, probe, inference_mode=True).test(Task(), Digits(batch_size=16), verbose=False)
     assert [r.params["at"] for r in Rows(tmp_path / "results.jsonl").read()] == ["test", "test"]
     assert len(probe.seen[0][0]) == 360  # all there are
+
+
+def test_a_picture_goes_to_wandb(tmp_path, monkeypatch):
+    monkeypatch.setattr(wandb_logger.subprocess, "Popen", lambda *a, **k: SimpleNamespace(poll=lambda: None))
+    monkeypatch.setattr(wandb_logger, "GRACE", 0.0)
+    quiet = QUIET | {"logger": wandb_logger.Wandb(tmp_path / "a")}
+    Trainer(default_root_dir=tmp_path, callbacks=[Brightness(split="test")], **quiet).test(Task(), Digits(batch_size=16), verbose=False)
+    (events,) = (tmp_path / "a" / "wandb").glob("events-*.jsonl")
+    pictures = [event for event in map(json.loads, events.read_text().splitlines()) if event.get("kind") == "images"]
+    assert [event["key"] for event in pictures] == ["brightness-first-test"]
+    assert pictures[0]["paths"] == [str(tmp_path / "figures" / "brightness-first-test.png")]
 
 
 def test_a_run_that_goes_on_does_not_look_at_its_start_again():

@@ -6,7 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from robnas.runtime import wandb_logger
 from robnas.runtime.wandb_logger import GRACE, Wandb
@@ -77,6 +79,35 @@ def test_logging_costs_no_time_while_the_run_goes(tmp_path, monkeypatch):
     for step in range(200):
         logger.log_metrics({"loss": 0.5}, step)
     assert time.monotonic() - start < 0.5  # 2.5 ms for a step that logs
+
+
+def test_pictures_may_be_files_arrays_or_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(wandb_logger.subprocess, "Popen", lambda *a, **k: Never())
+    logger = Wandb(tmp_path / "x" / "a")
+    array = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    Image.fromarray(array).save(tmp_path / "there.png")
+    logger.log_image("some", [array, Image.fromarray(array), tmp_path / "there.png"], caption=["a", "b", "c"])
+    (events,) = (tmp_path / "x" / "a" / "wandb").glob("events-*.jsonl")
+    event = json.loads(events.read_text().splitlines()[-1])
+    assert (event["key"], event["captions"], len(set(event["paths"]))) == ("some", ["a", "b", "c"], 3)
+    assert all(np.array_equal(np.asarray(Image.open(path)), array) for path in event["paths"])
+
+
+def test_what_cannot_be_logged_is_one_warning(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(wandb_logger.subprocess, "Popen", lambda *a, **k: Never())
+    for n, bad in enumerate(
+        [
+            lambda logger: logger.log_image("x", [object()]),
+            lambda logger: logger.log_metrics({"loss": "high"}),
+            lambda logger: logger.log_table("x", ["a"], [None]),
+        ]
+    ):
+        logger = Wandb(tmp_path / "x" / str(n))
+        bad(logger)
+        bad(logger)
+        complaint = capsys.readouterr().err
+        assert complaint.startswith("W&B: ")
+        assert complaint.count("\n") == 1
 
 
 class Never:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import inf, isnan
 from typing import Any, ClassVar
 
 import torch
@@ -55,7 +56,10 @@ class Evasion(Attack):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         if name in ("eps", "step_size"):  # authors set these themselves, after the base has been built
-            require(isinstance(value, int | float) and value >= 0, f"{name}: {value} is not a distance ≥ 0, in pixels of [0, 1]")
+            require(isinstance(value, int | float) and not isnan(value), f"{name}: {value} is not a distance ≥ 0, in pixels of [0, 1]")
+            require(value >= 0, f"{name}: {value} is negative; a distance ≥ 0 is needed, in pixels of [0, 1]")
+            whole = f"{name}: {value:g} is more than a whole pixel range [0, 1]; did you mean {value:g}/255?"
+            require(name != "eps" or value <= 1 or value == inf, whole)
 
     def check(self) -> None:
         """Raise UserError for an argument out of range."""

@@ -29,7 +29,7 @@ class PGD(Evasion):
         steps: int = 7,
         n_restarts: int = 5,
         random_start: bool = True,
-        goal: str = "least_likely",
+        goal: str = "untargeted",
         **kwargs: Any,
     ) -> None:
         super().__init__(eps=eps, steps=steps, n_restarts=n_restarts, goal=goal, **kwargs)

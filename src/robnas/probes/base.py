@@ -129,7 +129,8 @@ class Probe(Callback):
 
         folder = Path(trainer.default_root_dir) / "figures"
         folder.mkdir(parents=True, exist_ok=True)
-        imsave(folder / f"{name}.png", picture)
+        path = folder / f"{name}.png"
+        imsave(path, picture)
         for logger in trainer.loggers:
             if hasattr(logger, "log_image"):
-                logger.log_image(key=name, images=[picture])
+                logger.log_image(key=name, images=[str(path)])

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,29 +57,29 @@ class Wandb(Logger):
     @rank_zero_only
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """The run's configuration is sent already; this only starts the other process early."""
-        self._say({})
+        self._say(dict)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """By step, as Lightning counts it."""
-        self._say({"kind": "metrics", "values": {k: float(v) for k, v in metrics.items()}, "step": step})
+        self._say(lambda: {"kind": "metrics", "values": {k: float(v) for k, v in metrics.items()}, "step": step})
 
     @rank_zero_only
-    def log_image(self, key: str, images: Sequence[str | Path], caption: Sequence[str] | None = None, **_: Any) -> None:
-        """images: picture files, which must stay where they are for a moment."""
-        self._say({"kind": "images", "key": key, "paths": [str(Path(p).absolute()) for p in images], "captions": list(caption or [])})
+    def log_image(self, key: str, images: Sequence[Any], caption: Sequence[str] | None = None, **_: Any) -> None:
+        """images: picture files, which must stay where they are for a moment; arrays [H, W] or [H, W, 3] uint8; or PIL's."""
+        self._say(lambda: {"kind": "images", "key": key, "paths": [self._file(p) for p in images], "captions": list(caption or [])})
 
     @rank_zero_only
     def log_table(self, key: str, columns: Sequence[str], data: Sequence[Sequence[Any]], **_: Any) -> None:
         """data: rows of plain values."""
-        self._say({"kind": "table", "key": key, "columns": list(columns), "rows": [list(row) for row in data]})
+        self._say(lambda: {"kind": "table", "key": key, "columns": list(columns), "rows": [list(row) for row in data]})
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Wait a moment for the other process, no longer than `GRACE`, and say in a line what went wrong there, if anything did."""
         if self._process is None or self._broken:
             return
-        self._say({"kind": "end", "code": 0 if status in ("success", "finished") else 1})
+        self._say(lambda: {"kind": "end", "code": 0 if status in ("success", "finished") else 1})
         end, process = time.monotonic() + GRACE, self._process
         while process.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
@@ -91,19 +91,31 @@ class Wandb(Logger):
         _left.append(process)
         self._process = None
 
-    def _say(self, event: dict[str, Any]) -> None:
-        """Append a line to the file; nothing of this may ever raise."""
+    def _say(self, make: Callable[[], dict[str, Any]]) -> None:
+        """Append a line to the file; nothing of this may ever raise, so the event is made here as well."""
         if self._broken:
             return
         try:
             if self._process is None:
                 self._begin()
-            if event and self._events is not None:
+            if (event := make()) and self._events is not None:
                 with self._events.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(event, default=str) + "\n")
             self._listen()
         except Exception as error:
             self._give_up(f"{type(error).__name__}: {error}")
+
+    def _file(self, picture: Any) -> str:
+        """The path of a picture, written to the run folder first where it is no file yet."""
+        if isinstance(picture, str | Path):
+            return str(Path(picture).absolute())
+        from PIL import Image
+
+        folder = self.folder / "wandb" / "pictures"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{len(list(folder.iterdir()))}.png"
+        (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(path)
+        return str(path)
 
     def _begin(self) -> None:
         _left[:] = [p for p in _left if p.poll() is None]
