@@ -1,12 +1,14 @@
 """fit, test and attack on a network so small that each takes a moment."""
 
 import json
+import shutil
 import signal
 
 import pytest
 import yaml
 
 from command_line import CLASSIFY, SEARCH, refused, robnas
+from robnas import jobs
 from robnas.data.base import ImageData
 from robnas.results import Rows
 
@@ -147,6 +149,22 @@ def test_a_run_is_evaluated_from_any_folder(fitted, capsys, tmp_path, monkeypatc
     run = fitted.parents[1] / "mine" / "latest"
     said = robnas(f"test '{run}' --wandb=off --trainer.accelerator=cpu", capsys)
     assert said.status == 0, said.err
+
+
+def test_a_run_is_evaluated_without_the_search_that_it_came_from(capsys, place, tmp_path, monkeypatch):
+    search = jobs.Job("f" * 40, "searched", place / "runs")
+    search.start()
+    (search.folder / "genotype.yaml").write_text(robnas("cell darts --out -", capsys).out)
+    (search.folder / "config.yaml").write_text("seed_everything: 5\n")
+    assert robnas(f"fit {CLASSIFY} --model.network=runs/searched/{search.name} --experiment=of_a_search", capsys).status == 0
+    shutil.rmtree(search.folder)
+    run = (place / "runs" / "of_a_search" / "latest").resolve()
+    monkeypatch.chdir(tmp_path)
+    said = robnas(f"attack '{run}' {ONE_ATTACK}", capsys)
+    assert said.status == 0, said.err
+    assert {(row.model, row.family, row.search_seed, row.train_seed) for row in Rows(run / "results.jsonl").read()} == {
+        ("searched-ffffff", "nas", 5, 0)
+    }
 
 
 def test_a_missing_checkpoint_and_one_of_another_architecture(fitted, capsys):

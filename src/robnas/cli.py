@@ -19,7 +19,7 @@ from rich.console import Console
 
 from robnas.attacks import summary
 from robnas.attacks.base import Attack
-from robnas.configuration import checking, compose, flags, naming
+from robnas.configuration import checking, compose, flags, merging, naming
 from robnas.configuration.complaints import one_line
 from robnas.errors import UserError
 from robnas.probes.base import Probe
@@ -153,6 +153,8 @@ class CLI(LightningCLI):
         if self.victim:
             home = self.victim.job.root.parent
             base = {key: _anchored(self.victim.config[key], home) for key in ("model", "data") if self.victim.config.get(key)}
+            if own := self._own_cell():
+                base["model"] = merging.merge(base["model"], {"init_args": {"network": own}})
             base = {key: _seeded(value, self.victim.config.get("seed_everything")) for key, value in base.items()}
         merged = compose.compose(self.arguments.configs, self.arguments.edits, base, fixed=("model",) if self.victim else ())
         if merged.get("experiment") is None:
@@ -160,6 +162,14 @@ class CLI(LightningCLI):
         if self.victim and merged.get("ckpt_path") is not None:
             merged["ckpt_path"] = None  # "best" and "last" are the victim's own; they were looked up there
         return checking.check(merged, {*OWN_KEYS, *self._subcommand_method_arguments[verb]}, Trainer)
+
+    def _own_cell(self) -> str | None:
+        """The file in which the evaluated run kept its cell, where it named another file or a folder: those may have been moved."""
+        if self.victim is None:
+            return None
+        kept = str((self.victim.folder / "genotype.yaml").resolve())
+        named = run_folder.network_of(self.victim.config)
+        return kept if named and "network" in self.victim.job.facts and Path(kept).is_file() else None
 
     @staticmethod
     def _require_something_to_do(verb: str, merged: dict[str, Any]) -> None:
@@ -191,6 +201,8 @@ class CLI(LightningCLI):
         except ValueError as error:
             raise _origin(error) from error
         self.datamodule, self.model = self._get(self.config_init, "data"), self._get(self.config_init, "model")
+        if (own := self._own_cell()) and run_folder.network_of(self.resolved) == own:  # called as in its training
+            self.model.description = {**self.model.description, "name": self.victim.job.facts["network"]}  # type: ignore[union-attr]
         if self.subcommand == "attack" and getattr(self.model, "data_split", None) == "halves":
             folder = self.victim.folder if self.victim else "RUN"
             raise UserError(
@@ -225,7 +237,7 @@ class CLI(LightningCLI):
         """The folder of this run, and what its rows say of where they come from."""
         assert self.subcommand is not None
         if self.subcommand == "fit":
-            run = run_folder.prepare(self.resolved, data=self.datamodule)
+            run = run_folder.prepare(self.resolved, data=self.datamodule, model=self.model)
             if run_folder.is_first_rank() and not run.finished:
                 network = (getattr(self.model, "description", None) or {}).get("name")
                 print(f"run folder: {run.folder}{f'  network: {network}' if network else ''}", flush=True)

@@ -16,6 +16,7 @@ from robnas.errors import UserError
 from robnas.jobs import Job
 from robnas.results import versions
 from robnas.runtime import checkpoints, loggers
+from robnas.space.genotype import Genotype
 
 
 @dataclass
@@ -55,12 +56,13 @@ class Run:
             self.job.abandon()
 
 
-def prepare(config: Mapping[str, Any], *, data: Any = None, argv: list[str] | None = None) -> Run:
+def prepare(config: Mapping[str, Any], *, data: Any = None, model: Any = None, argv: list[str] | None = None) -> Run:
     """Make a `fit`'s folder ready. The first rank writes; the others, running the same command, find what it found.
 
     Args:
         config: resolved, in plain values, with the top-level keys experiment, runs, overwrite, ckpt_path ("last" or a file), wandb.
         data: the data module; its `fingerprint()` says which images these are.
+        model: the module; the cell of its `description` is kept, since the file or search that it came from may be moved.
         argv: the command, for job.json; this process's own if not given.
 
     Raises:
@@ -91,7 +93,12 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, argv: list[str] | No
                 raise UserError(f"{job.folder} was begun and is unfinished: --ckpt_path last goes on, --overwrite starts anew")
             if overwrite or (state == "unfinished" and ckpt_path is None):
                 job.clear()
-            job.start(command=["robnas", *(sys.argv[1:] if argv is None else argv)], upstream=jobs.upstream(config), versions=versions())
+            description = getattr(model, "description", None) or {}
+            known = {"network": description.get("name"), "search_seed": provenance(job, config)["search_seed"]}
+            facts = {"upstream": jobs.upstream(config), "versions": versions(), **{k: v for k, v in known.items() if v is not None}}
+            job.start(command=["robnas", *(sys.argv[1:] if argv is None else argv)], **facts)
+            if is_path(network_of(config)) and "genotype" in description:
+                atomic.write(job.folder / "genotype.yaml", Genotype.from_dict(description["genotype"]).to_yaml())
             atomic.write(job.folder / "config.yaml", yaml.safe_dump(pinned(config), sort_keys=False, allow_unicode=True, width=120))
             if ckpt_path is not None:
                 job.point()
@@ -125,20 +132,41 @@ def existing(folder: str | Path, checkpoint: str = "last") -> Run:
 def provenance(job: Job, config: Mapping[str, Any], data: Any = None) -> dict[str, Any]:
     """What every row says beside its number, as far as the configuration knows it."""
     model = config.get("model") or {}
-    arguments = model.get("init_args") or {}
     seed = config.get("seed_everything")
     searches = str(model.get("class_path", "")).endswith("Search")
-    network = arguments.get("network")
+    network = network_of(config)
     return {
         "job": job.name,
         "dataset": getattr(data, "name", None) or str((config.get("data") or {}).get("class_path", "")).rpartition(".")[2].lower(),
         "model": str(network) if network else job.experiment,
-        "search_seed": seed if searches else None,
+        "search_seed": seed if searches else job.facts.get("search_seed", _search_seed(network)),
         "train_seed": None if searches else seed,
         "protocol": config.get("protocol") or "custom",
         "commit": commit(),
         "versions": versions(),
     }
+
+
+def network_of(config: Mapping[str, Any]) -> str:
+    """What a configuration calls its network; empty where it has none."""
+    return str(((config.get("model") or {}).get("init_args") or {}).get("network") or "")
+
+
+def is_path(network: str) -> bool:
+    """A name means the same everywhere; a file or folder may be moved."""
+    return "(" not in network and "\n" not in network and ("/" in network or (0 < len(network) < 256 and Path(network).exists()))
+
+
+def _search_seed(network: str) -> Any:
+    """Of the search whose run folder the network is; None where it is none."""
+    folder = Path(network).parent if network.endswith("/genotype.yaml") else network
+    if (job := jobs.job_at(folder)) is None:
+        return None
+    try:
+        config = yaml.safe_load((job.folder / "config.yaml").read_text("utf-8"))
+    except (OSError, yaml.YAMLError):
+        return None
+    return config.get("seed_everything") if isinstance(config, dict) else None
 
 
 def commit() -> str | None:
