@@ -82,7 +82,7 @@ def attacks_of(folder):
 def test_attack_writes_rows_into_the_run_and_prints_one_table(fitted, capsys):
     said = robnas(f"attack runs/classify/latest runs/classify/{fitted.name} {ONE_ATTACK} --attacks.one.eps=4/255", capsys)
     assert said.status == 0, said.err
-    assert said.out.count("robust") == 1
+    assert said.out.count("Attacks on") == 1
     rows = attacks_of(fitted)
     assert {row.metric for row in rows} >= {"asr", "robust_accuracy"}
     assert {(row.job, row.model, row.family, row.dataset) for row in rows} == {(fitted.name, "darts", "nas", rows[0].dataset)}

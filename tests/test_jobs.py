@@ -56,6 +56,7 @@ def changed(path, value):
         ("data.init_args.num_workers", 4),
         ("data.init_args.root", "/mnt/images"),
         ("data.init_args.download", False),
+        ("data.init_args.memory", 0.5),
         ("experiment", "another"),
         ("runs", "/tmp/runs"),
         ("wandb", "online"),

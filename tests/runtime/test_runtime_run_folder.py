@@ -2,6 +2,7 @@
 
 import os
 from copy import deepcopy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,9 +10,11 @@ import yaml
 
 from robnas import jobs, locks
 from robnas.errors import UserError
+from robnas.models.build import describe
 from robnas.runtime import run_folder
 from robnas.runtime.checkpoint_io import AtomicCheckpointIO
 from robnas.runtime.run_folder import existing, prepare
+from robnas.space import published
 
 
 @pytest.fixture
@@ -75,6 +78,31 @@ def test_the_images_are_part_of_the_job(config):
             return self.which
 
     assert prepare(config, data=Data("a")).job != prepare(config, data=Data("b")).job
+
+
+def test_the_folder_of_data_that_do_not_say_what_they_are_is_part_of_the_job(config):
+    a, b = deepcopy(config), deepcopy(config)
+    a["data"]["init_args"]["root"], b["data"]["init_args"]["root"] = "a", "b"
+    assert run_folder.identity(a, object()) != run_folder.identity(b, object())
+
+    class Data:
+        def fingerprint(self):
+            return "the same"
+
+    assert run_folder.identity(a, Data()) == run_folder.identity(b, Data())
+
+
+def test_a_network_counts_by_its_content_whatever_it_is_called(config, tmp_path):
+    def of(network):
+        called = deepcopy(config)
+        called["model"]["init_args"]["network"] = network
+        return run_folder.identity(called, model=SimpleNamespace(description=describe(network)))
+
+    before = of("darts")
+    (tmp_path / "cell").write_text(published.find("darts").to_yaml())
+    assert of("DARTS") == of(str(tmp_path / "cell")) == before
+    (tmp_path / "cell").write_text(published.find("enas").to_yaml())
+    assert of(str(tmp_path / "cell")) == of("enas") != before
 
 
 def test_a_finished_run_has_nothing_to_do(config, capsys):

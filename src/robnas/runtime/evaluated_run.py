@@ -1,6 +1,5 @@
 """Whose results an evaluation's are, where no run folder was named: found by the configuration that trains the same model."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,12 @@ def evaluated_run(verb: str, config: dict[str, Any], model: LightningModule, dat
     """The run folder of a `fit` with this very configuration, so that `robnas test` takes the flags of `robnas fit`; else a folder below
     `runs/<verb>` for a model with weights of its own, or from a checkpoint file. Raises UserError where there are no trained weights.
     """
-    return _same_model_fitted(config, data) or _model_of_the_config(verb, config, model, data)
+    return _same_model_fitted(config, model, data) or _model_of_the_config(verb, config, model, data)
 
 
-def _same_model_fitted(config: dict[str, Any], data: LightningDataModule | None) -> Run | None:
+def _same_model_fitted(config: dict[str, Any], model: LightningModule, data: LightningDataModule | None) -> Run | None:
     wanted = config.get("ckpt_path") or "last"
-    job = _job(config, data, config["experiment"])
+    job = _job(config, model, data, config["experiment"])
     return run_folder.existing(job.folder, wanted) if wanted in ("best", "last") and job.state() != "new" else None
 
 
@@ -34,7 +33,7 @@ def _model_of_the_config(verb: str, config: dict[str, Any], model: LightningModu
     if path is not None and not Path(path).is_file():
         raise UserError(f"ckpt_path: there is no checkpoint {path!r}")
     path = path and str(Path(path).resolve())  # `latest` may be another folder in a moment
-    job = _job(config, data, verb, {"checkpoint": _digest(Path(path))} if path else {})
+    job = _job(config, model, data, verb, {"checkpoint": jobs.file_digest(Path(path))} if path else {})
     if run_folder.is_first_rank():
         job.start(versions=versions())
         text = yaml.safe_dump({**config, "ckpt_path": path}, sort_keys=False, allow_unicode=True, width=120)
@@ -42,13 +41,7 @@ def _model_of_the_config(verb: str, config: dict[str, Any], model: LightningModu
     return Run(job, config, path, provenance=run_folder.provenance(job, config, data))
 
 
-def _job(config: dict[str, Any], data: Any, experiment: str, foreign: dict[str, str] | None = None) -> jobs.Job:
+def _job(config: dict[str, Any], model: Any, data: Any, experiment: str, foreign: dict[str, str] | None = None) -> jobs.Job:
     """The job that trains this model; attacks and probes that only evaluate it do not count."""
-    content = {"data": data.fingerprint()} if hasattr(data, "fingerprint") else {}
-    identity = jobs.identity({**config, "attacks": {}, "probes": {}}, foreign={**content, **(foreign or {})})
+    identity = run_folder.identity({**config, "attacks": {}, "probes": {}}, data, model, foreign)
     return jobs.Job(identity, experiment, Path(config["runs"]))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()

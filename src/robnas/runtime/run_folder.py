@@ -1,5 +1,6 @@
 """From a resolved configuration to a run that is ready: its job, its folder, where it goes on, who logs, what its rows say."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,11 +12,13 @@ from typing import Any
 import yaml
 from lightning.pytorch.loggers import Logger
 
-from robnas import atomic, jobs
+from robnas import atomic, jobs, plugins
 from robnas.errors import UserError
 from robnas.jobs import Job
+from robnas.models.build import GROUP
 from robnas.results import versions
 from robnas.runtime import checkpoints, loggers
+from robnas.source import source_digest
 from robnas.space.genotype import Genotype
 
 
@@ -70,13 +73,12 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, model: Any = None, a
             the checkpoint to go on from is missing, or broken with none before it.
     """
     config = dict(config)
-    foreign = {"data": data.fingerprint()} if hasattr(data, "fingerprint") else {}
     root = Path(config.get("runs") or "runs")
     overwrite, wanted, first = bool(config.get("overwrite")), config.get("ckpt_path"), is_first_rank()
-    job = Job(jobs.identity(config, foreign=foreign), config.get("experiment") or "run", root)
+    job = Job(identity(config, data, model), config.get("experiment") or "run", root)
     if wanted not in (None, "last") and Path(wanted).is_file():
         if not _is_inside(wanted, job.folder):  # weights from elsewhere make another result
-            job = Job(jobs.identity(config, foreign=foreign | {"checkpoint": jobs.file_digest(Path(wanted))}), job.experiment, root)
+            job = Job(identity(config, data, model, {"checkpoint": jobs.file_digest(Path(wanted))}), job.experiment, root)
         elif overwrite:
             raise UserError(f"--overwrite would remove {wanted}, from which to go on: leave one of the two out")
     state, kept = job.state(), job.folder / "checkpoints"
@@ -106,6 +108,29 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, model: Any = None, a
         job.release()
         raise
     return Run(job, config, str(ckpt_path) if ckpt_path else None, provenance=provenance(job, config, data))
+
+
+def identity(config: Mapping[str, Any], data: Any = None, model: Any = None, foreign: Mapping[str, str] | None = None) -> str:
+    """Of the job that a configuration is, with what its objects know better than its text.
+
+    Images count by the data's `fingerprint()`, else by their folder. A network counts by its cell, or by its plug-in and that one's
+    source, whatever the name or file that it was called by; the run folder of a search counts by its job as well.
+    """
+    counted = dict(foreign or {})
+    if hasattr(data, "fingerprint"):
+        counted["data"] = data.fingerprint()
+    elif root := ((config.get("data") or {}).get("init_args") or {}).get("root"):
+        counted["root"] = str(root)
+    description = getattr(model, "description", None) or {}
+    if content := {key: description[key] for key in ("genotype", "plugin") if key in description}:
+        if "plugin" in content:
+            module = getattr(plugins.load(GROUP, content["plugin"]), "__module__", "") or ""
+            content["source"] = source_digest(module) if module else None
+        counted["network"] = json.dumps(content, sort_keys=True)
+        if network_of(config) and jobs.job_at(network_of(config)) is None:
+            arguments = {key: value for key, value in config["model"]["init_args"].items() if key != "network"}
+            config = {**config, "model": {**config["model"], "init_args": arguments}}
+    return jobs.identity(config, foreign=counted)
 
 
 def existing(folder: str | Path, checkpoint: str = "last") -> Run:
