@@ -59,11 +59,18 @@ def test_runs_are_listed_with_their_state(capsys, elsewhere):
 def test_runs_are_listed_with_what_their_rows_say(capsys, elsewhere):
     job = Job("c" * 40, "classify")
     job.start()
-    attacked = {"metric": "asr", "value": 0.5, "n": 8, "ci": (0.2152, 0.7848), "plugin": "pgd", "params": {"goal": "most_likely"}}
+    attacked = {
+        "metric": "asr",
+        "value": 0.5,
+        "n": 8,
+        "ci": (0.2152, 0.7848),
+        "plugin": "pgd",
+        "params": {"goal": "most_likely", "eps": 8 / 255},
+    }
     rows = Rows(job.folder / "results.jsonl")
     rows.write([Row(kind="train", metric="accuracy", value=0.989, n=360, ci=(0.9718, 0.9957), plugin="accuracy"), Row(**attacked)])
     (entry,) = json.loads(robnas("list runs --json", capsys).out)
-    assert entry["found"] == "accuracy 98.9 [97, 100]; ASR of pgd most likely 50.0 [21, 79]"
+    assert entry["found"] == "accuracy 98.9 [97, 100] n=360; ASR of pgd most likely ε 8/255 50.0 [21, 79] n=8"
 
 
 def test_a_table_on_a_terminal(capsys, monkeypatch):
@@ -71,6 +78,7 @@ def test_a_table_on_a_terminal(capsys, monkeypatch):
     out = robnas("list searchers", capsys).out
     assert "darts" in out
     assert "─" in out or "━" in out
+    assert robnas("list runs --runs nowhere", capsys).out.split() == ["runs", "none"]
 
 
 def test_descriptions_come_from_the_source_and_from_base_classes(elsewhere, monkeypatch):

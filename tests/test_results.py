@@ -38,6 +38,17 @@ def test_a_rerun_replaces_its_own_rows_and_no_other(tmp_path):
     assert len(rows.path.read_text().splitlines()) == 5
 
 
+@pytest.mark.parametrize("other", [{"victim": "b"}, {"attack_seed": 1}, {"dataset": "svhn"}])
+def test_another_victim_seed_or_dataset_is_another_measurement(tmp_path, other):
+    rows = Rows(tmp_path / "results.jsonl")
+    same = {"victim": "a", "attack_seed": 0, "dataset": "cifar10"}
+    rows.write([row(0.1, **same)])
+    rows.write([row(0.2, **(same | other))])
+    rows.write([row(0.3, **same)])
+    assert [r.value for r in rows.read()] == [0.2, 0.3]
+    assert outcomes_name("pgd", {}, *same.values()) != outcomes_name("pgd", {}, *(same | other).values())
+
+
 def test_parameters_are_compared_by_value_not_by_order(tmp_path):
     rows = Rows(tmp_path / "results.jsonl")
     rows.write([row(params={"a": 1, "b": (1, 2)})])

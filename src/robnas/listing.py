@@ -41,7 +41,7 @@ def show(title: str, entries: list[Entry], first: bool = True) -> None:
     """A table on a terminal, aligned text elsewhere. Columns that are empty in every row are left out."""
     columns = [c for c in dict.fromkeys(key for entry in entries for key in entry) if any(entry.get(c) for entry in entries)]
     rows = [[entry.get(column, "") for column in columns] for entry in entries]
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and rows:
         from rich.console import Console
         from rich.table import Table
 
@@ -49,9 +49,7 @@ def show(title: str, entries: list[Entry], first: bool = True) -> None:
         for column in columns:
             table.add_column(column, style="red" if column == "error" else None, no_wrap=column == "name")
         for row in rows:
-            table.add_row(*row)
-        if not rows:
-            table.add_column("none")
+            table.add_row(*(cell.replace("; ", "\n") if column == "found" else cell for column, cell in zip(columns, row, strict=True)))
         Console().print(table, highlight=False, markup=False)
         return
     print(("" if first else "\n") + title)
@@ -106,7 +104,7 @@ def _runs(root: str) -> list[Entry]:
 
 
 def _found(folder: Path) -> str:
-    """What the rows of a run say, in percent with 95% intervals: "accuracy 98.9 [97, 100]; ASR of pgd untargeted 82.6 [78, 87]"."""
+    """What the rows of a run say, in percent with 95% intervals: "accuracy 98.9 [97, 100] n=360; ASR of pgd …"."""
     if not (folder / "results.jsonl").is_file():
         return ""
     from robnas.results import Rows  # NumPy: only where there is something to read
@@ -115,8 +113,10 @@ def _found(folder: Path) -> str:
     for row in Rows(folder / "results.jsonl").read():
         if row.metric in ("accuracy", "asr") and row.value is not None and row.ci:
             goal = str(row.params.get("goal", "")).replace("_", " ")
-            name = f"ASR of {row.plugin} {goal}".rstrip() if row.metric == "asr" else "accuracy"
-            said.append(f"{name} {100 * row.value:.1f} [{floor(100 * row.ci[0])}, {ceil(100 * row.ci[1])}]")
+            eps = row.params.get("eps")
+            ball = f"ε {255 * eps:.3g}/255" if isinstance(eps, int | float) else ""
+            name = " ".join(filter(None, ("ASR of", row.plugin, goal, ball))) if row.metric == "asr" else "accuracy"
+            said.append(f"{name} {100 * row.value:.1f} [{floor(100 * row.ci[0])}, {ceil(100 * row.ci[1])}] n={row.n}")
     return "; ".join(said)
 
 

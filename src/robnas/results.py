@@ -75,7 +75,7 @@ class Row:
 
     @property
     def key(self) -> str:
-        """Equal for a re-run of the same measurement."""
+        """Equal for a re-run of the same measurement: job, plugin, params, metric, victim, attack_seed and dataset."""
         return _key(asdict(self))
 
     def to_json(self) -> str:
@@ -113,7 +113,7 @@ class Rows:
         self.path = Path(path)
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Add rows; those with the same job, plugin, params and metric make way. All or nothing, also if killed in between."""
+        """Add rows; those with the same `key` make way. All or nothing, also if killed in between."""
         new = {row.key: row.to_json() for row in rows}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(self.path.parent):
@@ -156,9 +156,9 @@ class Rows:
         return self.path.read_text(errors="replace").split("\n") if self.path.exists() else []
 
 
-def outcomes_name(name: str, params: Mapping[str, Any], job: str = "") -> str:
-    """A file name for outcomes: `name` for people, the rest so that other parameters make another file."""
-    mark = blake2b(json.dumps([job, _plain(params)], sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
+def outcomes_name(name: str, params: Mapping[str, Any], *others: Any) -> str:
+    """A file name for outcomes: `name` for people, the rest so that other parameters, or other `others`, make another file."""
+    mark = blake2b(json.dumps([_plain(params), *others], sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
     return f"{name}-{mark}"
 
 
@@ -209,6 +209,7 @@ def versions() -> dict[str, str]:
 
 def _key(content: Mapping[str, Any]) -> str:
     same = [content.get("job", ""), content.get("plugin", ""), _plain(content.get("params", {})), content["metric"]]
+    same += [content.get(name) for name in ("victim", "attack_seed", "dataset")]
     return json.dumps(same, sort_keys=True)
 
 

@@ -100,6 +100,27 @@ def test_a_rerun_replaces_its_rows(tmp_path):
     assert len(list((tmp_path / "outcomes").iterdir())) == 2
 
 
+def test_another_seed_dataset_or_share_of_the_inputs_is_another_measurement(tmp_path):
+    for provenance in ({}, {"attack_seed": 1}, {"dataset": "other"}):
+        run(tmp_path, provenance=provenance)
+    (asr, *_) = run(tmp_path, limit_test_batches=2)
+    assert asr.params["inputs"] == 32
+    assert len(Rows(tmp_path / "results.jsonl").read()) == 4 * 6
+    assert len(list((tmp_path / "outcomes").iterdir())) == 4 * 2
+
+
+def test_the_seed_and_the_protocol_of_the_run_reach_the_attack_and_its_rows(tmp_path):
+    class Seeds(PGD):
+        def __call__(self, *args, seed=0, **kwargs):
+            seen.append(seed)
+            return super().__call__(*args, seed=seed, **kwargs)
+
+    seen = []
+    rows = run(tmp_path, [Seeds(steps=1, n_restarts=1)], provenance={"attack_seed": 7, "protocol": "sound"})
+    assert set(seen) == {7}
+    assert {(r.attack_seed, r.protocol) for r in rows} == {(7, "sound")}
+
+
 class Memory(DummyLogger):
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +152,7 @@ def test_one_table_for_all_attacks_100_wide(tmp_path, capsys):
     assert "…" not in text
     pgd = next(line for line in text.splitlines() if "pgd" in line)
     values = [f"{100 * r.value:.1f}" for r in rows[:3]]
-    for cell in ("most likely", "6/255", f"{values[0]} [", f"{values[1]} [", values[2], f"{rows[0].queries}"):
+    for cell in ("pgd_most", "most likely", "6/255", f"{values[0]} [", f"{values[1]} [", values[2], f"{rows[0].queries}"):
         assert cell in pgd, cell
     assert "model" not in text
     assert "NaN" not in text

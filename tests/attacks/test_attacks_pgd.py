@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from robnas.attacks import APGD, PGD, State, Victim
+from robnas.attacks import APGD, PGD, EvasionResult, State, Victim
 from robnas.attacks.goal import Goal
 from robnas.errors import UserError
 from small_victims import Linear, convolutional, images, trained
@@ -206,6 +206,22 @@ def test_without_a_goal_every_attack_is_untargeted():
 def test_bad_inputs_are_named_in_one_line(x, y, says):
     with pytest.raises(UserError, match=says):
         PGD()(convolutional(), x, y)
+
+
+def test_robust_is_right_after_every_run_and_a_result_says_so_in_a_line():
+    """The first run ends on a wrong class that is not the target, the second on a right one: not robust, and not a success."""
+    x = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64)
+    logits = [torch.tensor([row], dtype=torch.float64) for row in ([3.0, 2, 1], [2.0, 3, 1], [3.0, 2, 1])]
+    goal = Goal.of("least_likely", logits[0], torch.tensor([0]))
+    r = EvasionResult.before(x, logits[0], goal, torch.arange(1), only_correct=True)
+    for restart, answer in enumerate(logits[1:]):
+        s = State(x, goal, torch.arange(1), 0, restart)
+        s.x_t = x
+        r.enter(s.end(), torch.arange(1), answer, goal)
+    assert not r.success.any()
+    assert not r.robust.any()
+    assert repr(r).startswith("EvasionResult(0 of 1 eligible inputs broken, ")
+    assert len(repr(r)) < 100
 
 
 def test_no_inputs_no_results():

@@ -52,6 +52,22 @@ def test_train_and_test_folders_are_taken_as_they_are(tmp_path):
         ImageFolder(root=str(tmp_path)).prepare_data()
 
 
+@pytest.mark.parametrize("folders", ["", "test"])
+def test_the_first_inputs_of_the_test_set_are_of_all_classes(tmp_path, folders):
+    for label, name in enumerate("abcd"):
+        for i in range(25):
+            paint(tmp_path / folders / name / f"{i}.png", (60 * label, i, 0), size=(8, 8))
+        if folders:
+            paint(tmp_path / "train" / name / "0.png", (60 * label, 99, 0), size=(8, 8))
+    data = [ImageFolder(root=str(tmp_path), image_size=8, test=0.96, seed=seed) for seed in (0, 1)]
+    test, again = (d.sets()[1] for d in data)
+    assert list(data[0].class_names) == list("abcd")
+    assert len(test) >= 96
+    assert torch.bincount(test.y[:20], minlength=4).min() >= 2
+    assert torch.equal(test.x[:, 0, 4, 4], (60 * test.y).to(torch.uint8))
+    assert torch.equal(test.x, again.x)
+
+
 def test_classes_and_counts_are_said_first(single, capsys):
     ImageFolder(root=str(single)).prepare_data()
     lines = capsys.readouterr().out.splitlines()

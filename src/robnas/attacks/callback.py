@@ -108,8 +108,10 @@ class Attack(Callback):
     def _rows(self, trainer: Trainer, outcomes: Outcomes, seconds: float) -> tuple[Row, ...]:
         store, origin = results.of_trainer(trainer)
         params = results.init_arguments(self, Attack)
-        where = results.outcomes_name(self.name, params, origin.get("job", ""))
+        if getattr(trainer, "limit_test_batches", 1.0) != 1.0:  # another measurement than that of the whole test set
+            params["inputs"] = len(outcomes["index"])
         common: dict[str, Any] = {"attack_seed": 0, "victim": self._victim.digest} | origin
+        where = results.outcomes_name(self.name, params, *(common.get(k) for k in ("job", "victim", "attack_seed", "dataset")))
         common |= {"kind": "attack", "plugin": type(self).__name__.lower(), "params": params, "access": self.access, "norm": self.norm}
         common |= {k: int(outcomes[k].sum()) for k in ("queries", "eligible", "errored")} | {"seconds": round(seconds, 3)}
         if trainer.is_global_zero:

@@ -13,7 +13,7 @@ from robnas.attacks.state import Run
 from robnas.attacks.victim import answered
 
 
-@dataclass
+@dataclass(repr=False)
 class EvasionResult:
     """What happened to each of N inputs, on the device that they came from.
 
@@ -42,6 +42,12 @@ class EvasionResult:
     target: Tensor
     index: Tensor
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        broken, eligible, errored = (int(t.sum()) for t in (self.success, self.eligible, self.errored))
+        lost = f", {errored} errored" if errored else ""
+        queries = f"{int(self.queries.sum()):,} queries"
+        return f"EvasionResult({broken} of {eligible} eligible inputs broken{lost}, {queries}, {self.seconds:.1f} s)"
 
     @classmethod
     def before(cls, x: Tensor, clean: Tensor, goal: Goal, index: Tensor, only_correct: bool) -> EvasionResult:

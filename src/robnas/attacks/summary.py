@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from math import ceil, floor
+from pathlib import PurePath
 from typing import Any
 
 from rich.box import SIMPLE
@@ -30,7 +31,8 @@ def lines(rows: Iterable[Row]) -> list[list[str]]:
     groups: dict[str, dict[str, Row]] = {}
     for row in rows:
         if row.kind == "attack":
-            groups.setdefault(json.dumps([row.job, row.model, row.plugin, row.params], sort_keys=True, default=str), {})[row.metric] = row
+            same = [row.job, row.model, row.victim, row.dataset, row.attack_seed, _name(row), row.params]
+            groups.setdefault(json.dumps(same, sort_keys=True, default=str), {})[row.metric] = row
     return [_line(group) for group in groups.values()]
 
 
@@ -42,7 +44,7 @@ def _line(group: dict[str, Row]) -> list[str]:
     count = str(row.errored) if row.errored else ""
     return [
         row.model or "",
-        row.plugin,
+        _name(row),
         goal,
         ball,
         f"{row.eligible}",
@@ -52,6 +54,11 @@ def _line(group: dict[str, Row]) -> list[str]:
         _short(row.queries),
         _short(row.seconds),
     ]
+
+
+def _name(row: Row) -> str:
+    """Of the block that asked for the attack ("pgd_most"), which the file of outcomes is called by; else the plug-in's."""
+    return PurePath(row.outcomes).stem.rpartition("-")[0] if row.outcomes else row.plugin
 
 
 def _share(row: Row | None) -> str:
@@ -81,7 +88,8 @@ def table(rows: Iterable[Row]) -> Table:
     several = len({line[0] for line in body}) > 1
     out = Table(
         title="Attacks on n inputs: percentages, with 95% intervals",
-        caption="".join(f"{line[1]} {line[2]}: the model gave no numbers (NaN) on {line[5]} more inputs. " for line in body if line[5]),
+        caption="".join(f"{line[1]} {line[2]}: the model gave no numbers (NaN) on {line[5]} more inputs. " for line in body if line[5])
+        + "ASR: of the n inputs that are attacked; robust: right on every image tried, of all inputs looked at.",
         title_justify="left",
         caption_justify="left",
         box=SIMPLE,

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as transform
 
 from robnas import collectives
 from robnas.data.base import Batch, ImageData, Images
-from robnas.data.sampling import ImageSet, held_out
+from robnas.data.sampling import ImageSet, held_out, permutation
 from robnas.errors import UserError, require
 
 
@@ -55,10 +55,10 @@ class ImageFolder(ImageData):
             names = _classes(root / "train")
             if extra := sorted(set(_classes(root / "test")) - set(names)):
                 raise UserError(f"{root / 'test'}: there are no training images of {', '.join(extra)}")
-            return self._listed(root / "train", names), self._listed(root / "test", names)
+            return self._listed(root / "train", names), self._listed(root / "test", names).mixed()
         everything = self._listed(root, _classes(root))
         mask = held_out(everything.y, max(round(self.test * len(everything)), 1), "image folder", "test")
-        return everything.subset(~mask), everything.subset(mask)
+        return everything.subset(~mask), everything.subset(mask).mixed()
 
     def _listed(self, folder: Path, names: list[str]) -> "Files":
         paths = [path for name in names for path in _images(folder / name)]
@@ -129,6 +129,11 @@ class Files:
     def subset(self, mask: Tensor) -> "Files":
         """Those where mask: [N] is True."""
         return Files([path for path, keep in zip(self.paths, mask.tolist(), strict=True) if keep], self.y[mask], self.names, self.size)
+
+    def mixed(self) -> "Files":
+        """In a fixed order, the same for every seed, in which the classes do not stand apart: the first n are a fair sample."""
+        order = permutation(len(self), "image folder", "order")
+        return Files([self.paths[i] for i in order.tolist()], self.y[order], self.names, self.size)
 
     def decoded(self) -> Images:
         """All of them in memory."""
