@@ -6,6 +6,9 @@ import re
 import jsonargparse
 import pytest
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
+from lightning.fabric.utilities import distributed
+from lightning.fabric.utilities.rank_zero import rank_zero_info
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch import Trainer as LightningTrainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
@@ -212,3 +215,19 @@ def test_on_a_terminal_the_same_lines_stand_above_a_bar(tmp_path, capfd, monkeyp
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capfd.readouterr().out)
     assert re.findall(r"epoch (\d/\d)  train/accuracy [\d.]+  train/loss", text) == ["1/2", "2/2"]
     assert re.search(r"epoch 2/2 +━+ 14/14", text)
+
+
+def test_lightnings_advice_is_not_passed_on_but_its_warnings_are(tmp_path, caplog, monkeypatch):
+    class Overrides(SmallTask):
+        def configure_callbacks(self):
+            return [Checkpoints()]
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *a, **k: None)
+    monkeypatch.setattr(distributed.os, "environ", {})
+    with caplog.at_level("INFO"):
+        limits = {f"limit_{name}_batches": 1 for name in ("train", "val", "test", "predict")}
+        trainer(tmp_path, **limits, val_check_interval=1.0).fit(Overrides(), digits())
+        distributed._init_dist_connection(LightningEnvironment(), "gloo", 0, 1)
+        assert not caplog.messages
+        rank_zero_info("something else")
+    assert caplog.messages == ["something else"]

@@ -30,8 +30,21 @@ _HUSH = (
     "`Trainer.fit` stopped",
     "Restoring states from",
     "Loaded model weights from",
+    "The following callbacks returned in `LightningModule.configure_callbacks` will override",
+    "`Trainer(limit_",
+    "`Trainer(val_check_interval",
+    "`Trainer(overfit_batches",
     "Initializing distributed",
+    "distributed_backend=",
+    "All distributed processes registered",
     "-" * 20,  # the banner around it
+)
+_SPEAKERS = (  # a filter sees what its own logger says, and nothing of those below
+    "lightning.pytorch",
+    "lightning.fabric",
+    "lightning.pytorch.utilities.rank_zero",
+    "lightning.fabric.utilities.rank_zero",
+    "lightning.fabric.utilities.distributed",
 )
 _NOISE = (
     ".*does not have many workers.*",
@@ -150,7 +163,7 @@ class Trainer(LightningTrainer):
 
 def quiet() -> None:
     """Lightning's advertisements, and its advice that does not apply to data in memory."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+    for name in _SPEAKERS:
         logger = logging.getLogger(name)
         if _hush not in logger.filters:
             logger.addFilter(_hush)
