@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _say(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
-        print("robnas: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("robnas: stopped; the same command with --ckpt_path last goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # `robnas list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
