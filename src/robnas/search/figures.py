@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robnas.space.drawing import TITLES, words
 from robnas.space.genotype import Genotype
 from robnas.space.search_space import CELL_KINDS, Space
 
@@ -36,15 +37,17 @@ def draw_weights(epochs: Sequence[int], weights: Mapping[str, Tensor], space: Sp
         epochs: [T], after how many epochs.
         weights: per kind of cell [T, E, O].
         space: orders edges and operations.
-        genotype: what was derived; its edges stand in a frame with the operation's name.
+        genotype: what was derived; its edges stand in a bold frame with the operation's name.
     """
     from matplotlib.figure import Figure
 
     sources = space.nodes + 1
-    figure = Figure(figsize=(2.1 * sources, 3.0 * space.nodes), layout="constrained")
+    corner = space.nodes > 3  # is empty, and large enough for the legend; else that stands beside
+    figure = Figure(figsize=(2.1 * sources + 1.7 * (not corner), 3.0 * space.nodes), layout="constrained")
     parts: Any = figure.subfigures(2, 1, hspace=0.03)
     for kind, part in zip(CELL_KINDS, parts, strict=True):
-        part.suptitle(f"{kind} cell: weight of each operation, epoch by epoch", fontsize=12, x=0.01, ha="left")
+        title = f"{TITLES[kind]}: weight of each operation, epoch by epoch\nBold frames: the edges that the cell keeps"
+        part.suptitle(title, fontsize=11, x=0.01, ha="left")
         grid = part.subplots(space.nodes, sources, sharex=True, sharey=True, squeeze=False)
         kept = {(node, edge.source): edge.operation for node, edges in genotype.cells[kind].numbered() for edge in edges}
         for axes in grid.flat:
@@ -56,8 +59,9 @@ def draw_weights(epochs: Sequence[int], weights: Mapping[str, Tensor], space: Sp
             _label(axes, node, source, last=node == space.nodes + 1)
             if operation := kept.get((node, source)):
                 _frame(axes, operation)
-        handles = [_swatch(operation) for operation in reversed(space.operations)]  # as the bands lie; in the empty corner
-        part.legend(handles=handles, loc="upper right", fontsize=9.5, frameon=False, ncols=2)
+        handles = [_swatch(operation) for operation in space.operations]  # as the bands lie
+        place, columns = ("upper right", 2) if corner else ("outside right upper", 1)
+        part.legend(handles=handles, loc=place, fontsize=9.5, frameon=False, ncols=columns)
     return figure
 
 
@@ -72,11 +76,11 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def _bands(axes: Axes, epochs: Sequence[int], weights: Tensor, space: Space) -> None:
-    """weights: [T, O]; damped rows do not reach 1."""
+    """weights: [T, O]; damped rows do not reach 1. The first operation lies on top, as it stands first in the legend."""
     from matplotlib.ticker import MaxNLocator
 
-    colours = [COLOURS.get(o, "#000000") for o in space.operations]
-    axes.stackplot(epochs, weights.T.double().numpy(), colors=colours, linewidth=0.3, edgecolor="white")
+    colours = [COLOURS.get(o, "#000000") for o in reversed(space.operations)]
+    axes.stackplot(epochs, weights.T.flip(0).double().numpy(), colors=colours, linewidth=0.3, edgecolor="white")
     axes.set(xlim=(epochs[0], max(epochs[-1], epochs[0] + 1)), ylim=(0, 1), yticks=[0, 0.5, 1])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.tick_params(labelsize=8)
@@ -91,7 +95,7 @@ def _label(axes: Axes, node: int, source: int, last: bool) -> None:
 
 
 def _frame(axes: Axes, operation: str) -> None:
-    axes.set_title(f"{axes.get_title('left')}  {operation}", fontsize=9, pad=3, color="black", fontweight="bold", loc="left")
+    axes.set_title(f"{axes.get_title('left')}  {words(operation)}", fontsize=9, pad=3, color="black", fontweight="bold", loc="left")
     for spine in axes.spines.values():
         spine.set(linewidth=2.2, color="black")
 
@@ -99,4 +103,4 @@ def _frame(axes: Axes, operation: str) -> None:
 def _swatch(operation: str) -> Any:
     from matplotlib.patches import Patch
 
-    return Patch(color=COLOURS.get(operation, "#000000"), label=operation)
+    return Patch(color=COLOURS.get(operation, "#000000"), label=words(operation))

@@ -102,7 +102,7 @@ def draw_cell(axes: Axes, cell: Cell, placed: Layout, corner: tuple[float, float
         if route.edge:
             label = route.vertices[-2]
             left, right = columns[label.layer]
-            _box(axes, left, right, y_0 + label.y, label.height, _words(route.edge.operation), colour, face="white", size=8.5)
+            _box(axes, left, right, y_0 + label.y, label.height, words(route.edge.operation), colour, face="white", size=8.5)
     for layer in placed.layers:
         for v in layer:
             if v.kind == "node":
@@ -112,7 +112,7 @@ def draw_cell(axes: Axes, cell: Cell, placed: Layout, corner: tuple[float, float
                 _box(axes, *columns[v.layer], y_0 + v.y, v.height, name, "#333333", face=face, rounding=0.05 if outside else 0.17)
 
 
-def _words(operation: str) -> str:
+def words(operation: str) -> str:
     """sep_conv_3x3 → sep conv 3×3."""
     return WORDS.get(operation) or re.sub(r"(\d)x(\d)", r"\1×\2", operation.replace("_", " "))
 
