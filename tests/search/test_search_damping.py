@@ -1,8 +1,11 @@
 """γ of §5.2, by hand, in both readings."""
 
+import sys
+
 import pytest
 import torch
 
+from robnas import plugins
 from robnas.errors import UserError
 from robnas.search.base import Relaxed, Searcher
 from robnas.search.damping import damp
@@ -87,8 +90,7 @@ class Annealed(DARTS):
 def test_plain_values_make_the_same_searcher_again():
     config = Annealed(temperature=3.0, gamma=0.25).to_config()
     assert config["init_args"] == {"temperature": 3.0, "gamma": 0.25, "damp": "weight", "derive_from": "undamped", "init_scale": 1e-3}
-    again = DARTS.of(config) if config["class_path"].startswith("robnas") else Annealed(**config["init_args"])
-    assert again.to_config() == config
+    assert DARTS.of(config).to_config() == config
     assert DARTS.of(DARTS(gamma=0.5).to_config()).gamma == 0.5
 
 
@@ -96,6 +98,24 @@ def test_plain_values_make_the_same_searcher_again():
 def test_what_is_no_searcher_is_not_called(path):
     with pytest.raises(UserError, match="searcher"):
         Relaxed.of({"class_path": path, "init_args": {}})
+
+
+def test_what_a_checkpoint_names_is_not_imported():
+    """To import `this` prints a poem."""
+    sys.modules.pop("this", None)
+    with pytest.raises(UserError, match=r"'this\.Zen' is neither imported nor an installed plug-in"):
+        Relaxed.of({"class_path": "this.Zen", "init_args": {}})
+    assert "this" not in sys.modules
+
+
+def test_an_installed_searcher_is_imported_even_if_declared_by_a_shorter_path(tmp_path, monkeypatch):
+    (tmp_path / "annealing").mkdir()
+    (tmp_path / "annealing" / "__init__.py").write_text("from annealing.slow import Slow\n")
+    (tmp_path / "annealing" / "slow.py").write_text("from robnas.search.darts import DARTS\n\nclass Slow(DARTS):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plugin = plugins.Plugin("robnas.searchers", "slow", "annealing:Slow", "annealing", "1")
+    monkeypatch.setattr(plugins, "declared", lambda group: (plugin,))
+    assert type(Relaxed.of({"class_path": "annealing.slow.Slow", "init_args": {}})).__name__ == "Slow"
 
 
 def test_alpha_is_a_function_of_the_seed():

@@ -9,8 +9,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from robnas import seeds
-from robnas.errors import UserError, require, unknown
+from robnas import plugins, seeds
+from robnas.errors import UserError, require, short, unknown
 from robnas.search.damping import DAMP, damp
 from robnas.search.derive import top_two_edges
 from robnas.space.genotype import Genotype
@@ -64,17 +64,18 @@ class Searcher(nn.Module, ABC):
 
     @classmethod
     def of(cls, searcher: "Searcher | Mapping[str, Any]") -> Self:
-        """A searcher as it is, or made from `to_config`'s plain values. Raises UserError where they name no searcher."""
+        """A searcher as it is, or made from `to_config`'s plain values. Raises UserError where they name no searcher.
+
+        A checkpoint may come from anywhere, and importing runs code: only robnas's own searchers, installed plug-ins, and classes that
+        are imported already, as those of the config in use are, may be named.
+        """
         if not isinstance(searcher, Mapping):
             if not isinstance(searcher, cls):
                 raise UserError(f"searcher: {type(searcher).__name__} is not a {cls.__name__} searcher")
             return searcher
-        module, _, name = str(searcher.get("class_path", "")).rpartition(".")
-        try:
-            kind = getattr(import_module(module), name)
-        except (ImportError, AttributeError, ValueError):
-            raise UserError(f"searcher: {searcher.get('class_path')!r} cannot be imported; is its package installed?") from None
-        require(isinstance(kind, type) and issubclass(kind, cls), f"searcher: {module}.{name} is not a {cls.__name__} searcher")
+        path = str(searcher.get("class_path", ""))
+        kind = _class_at(path)
+        require(isinstance(kind, type) and issubclass(kind, cls), f"searcher: {path} is not a {cls.__name__} searcher")
         return kind(**searcher.get("init_args", {}))  # type: ignore[no-any-return]
 
 
@@ -144,6 +145,34 @@ class Sampled(Searcher):
     @abstractmethod
     def tell(self, genotype: Genotype, score: float) -> None:
         """`score` of an architecture that was asked for; higher is better."""
+
+
+def _class_at(path: str) -> Any:
+    """What an import path names. Raises UserError where to import it is not allowed, or not possible."""
+    module, _, name = path.rpartition(".")
+    if module.partition(".")[0] == "robnas":
+        try:
+            return getattr(import_module(module), name)
+        except (ImportError, AttributeError):
+            raise UserError(f"searcher: {short(path)} cannot be imported; is it of another version of robnas?") from None
+    if path not in _imported():
+        for plugin in plugins.declared("robnas.searchers"):
+            if plugin.class_name == name and plugin.class_path.partition(".")[0] == path.partition(".")[0]:
+                plugin.load()  # it may be declared by a shorter path than its own
+    if path not in (known := _imported()):
+        raise UserError(f"searcher: {short(path)} is neither imported nor an installed plug-in; give the config that names it too")
+    return known[path]
+
+
+def _imported() -> dict[str, type]:
+    """Import path → every searcher class that is there already."""
+    found: dict[str, type] = {}
+    kinds: list[type] = [Searcher]
+    while kinds:
+        kind = kinds.pop()
+        found[f"{kind.__module__}.{kind.__qualname__}"] = kind
+        kinds += kind.__subclasses__()
+    return found
 
 
 def _arguments(cls: type) -> Iterator[str]:
