@@ -37,6 +37,11 @@ def test_a_data_folder_without_images(capsys, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_runs_folder_that_is_a_file(capsys, tmp_path):
+    (tmp_path / "afile").write_text("")
+    assert "cannot be written: Not a directory" in refused(f"fit --config darts_iii --config digits {SMALL} --runs=afile", capsys)
+
+
 def test_cifar10_that_cannot_be_fetched(capsys, monkeypatch):
     def refuse(*_, **__):
         raise OSError("no network")

@@ -13,11 +13,16 @@ _held: dict[Path, int] = {}
 
 
 def acquire(folder: Path) -> None:
-    """Until `release` or the end of this process; twice is once. Raises UserError where somebody else works there, and says who."""
+    """Until `release` or the end of this process; twice is once. Raises UserError where somebody else works there (and says who),
+    or where nothing can be written.
+    """
     if (path := folder.resolve() / ".lock") in _held:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}; --runs names another place") from error
     if not _lock(file):
         holder = os.read(file, 100).decode(errors="replace").strip() or "another process"
         os.close(file)
