@@ -1,13 +1,14 @@
 """What every searcher is: relaxed (logits, stepped by gradient) or sampled (asked for an architecture, told its score)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from inspect import Parameter, signature
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from robnas import plugins, seeds
 from robnas.errors import UserError, require, short, unknown
@@ -19,6 +20,22 @@ from robnas.space.search_space import CELL_KINDS, Space
 
 DERIVE_FROM = ("undamped", "damped")
 """Which weights become the architecture: without γ, so that search and discretisation are not confounded, or with it."""
+
+
+class Stage(NamedTuple):
+    """A part of the search in which the supernet has one shape (P-DARTS grows it, DrNAS widens it).
+
+    number: counts from 0; first: epoch with which it begins; epochs: how many it has; layers: cells beyond those of the task;
+    partial: one of so many channels goes through the operations, the others pass by; fresh: weights start anew at its beginning,
+    else they are carried over from the stage before.
+    """
+
+    number: int = 0
+    first: int = 0
+    epochs: int = 1
+    layers: int = 0
+    partial: int = 1
+    fresh: bool = True
 
 
 class Searcher(nn.Module, ABC):
@@ -42,7 +59,15 @@ class Searcher(nn.Module, ABC):
         """The architecture found so far."""
 
     def epoch_start(self, epoch: int, max_epochs: int) -> None:
-        """Once before the first batch of each epoch (0, 1, …): prune, anneal, decide, widen."""
+        """Once before the first batch of each epoch (0, 1, …): prune, anneal, decide."""
+
+    def stage(self, epoch: int, max_epochs: int) -> Stage:
+        """The stage of an epoch: a function of the arguments alone, so that a resumed run finds it again.
+
+        Where a new one begins, the task shapes the supernet anew after `epoch_start`, and both optimizers forget what they knew. The
+        cosine of the learning rate and the warm-up of the architecture are counted within the stage.
+        """
+        return Stage(epochs=max_epochs)
 
     def state(self) -> dict[str, Any]:
         """What `rebuild` needs besides tensors of fixed shape, in plain values: stage, mask, temperature."""
@@ -82,7 +107,8 @@ class Searcher(nn.Module, ABC):
 class Relaxed(Searcher):
     """Eq. 3 and its relatives: logits α on every edge become a mixture of operations, and α is stepped by gradient (Eq. 4).
 
-    Its author writes `relax`, and `derive` where the most likely operation is not the rule.
+    Its author writes `relax`, and `derive` where the most likely operation is not the rule. An operation that is pruned is False in
+    `alive`; `relax` then sees −∞ in its place.
 
     Args:
         gamma: γ of §5.2 in (0, 1], coefficient of skip connects; 1 leaves them alone. The paper gives no value.
@@ -101,6 +127,8 @@ class Relaxed(Searcher):
         require(init_scale >= 0, f"init_scale: {init_scale} is negative")
         self.gamma, self.damp, self.derive_from, self.init_scale = gamma, damp, derive_from, init_scale
         self.alpha = nn.ParameterDict()
+        self.alive: dict[str, Tensor] = {}
+        """Per kind of cell [E, O] bool on the CPU: what is still in the search; a kind that is absent has lost nothing."""
 
     def build(self, space: Space, seed: int) -> None:
         """α ~ N(0, init_scale²), [E, O] for each kind of cell."""
@@ -113,26 +141,54 @@ class Relaxed(Searcher):
 
     @abstractmethod
     def relax(self, alpha: Tensor) -> Tensor:
-        """Logits → weights of operations, not negative. alpha: [E, O] → [E, O], differentiable."""
+        """Logits → weights of operations, not negative. alpha: [E, O], −∞ where pruned → [E, O], differentiable."""
+
+    def edges(self) -> dict[str, Tensor]:
+        """Per kind of cell [E], the factor of a whole edge (PC-DARTS), differentiable; nothing where edges count alike."""
+        return {}
+
+    def loss(self, logits: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """What α minimises: L_val of Eq. 4, and whatever a method adds to it.
+
+        Args:
+            logits: the supernet as it is mixed now, [B, C, H, W] in [0, 1] → [B, classes]; differentiable in its input, twice too.
+            x, y: this rank's share of the batch, [B, C, H, W] and [B].
+
+        Returns a mean over the share; the mean over ranks is taken of its gradient.
+        """
+        return cross_entropy(logits(x), y)
 
     def mixture(self) -> Mixture:
         """What the supernet is to compute now: damped, differentiable in α."""
-        return Mixture({kind: self._relaxed(kind, damped=True) for kind in CELL_KINDS})
+        return Mixture({kind: self._relaxed(kind, damped=True) for kind in CELL_KINDS}, edges=self.edges(), alive=self.alive)
 
     def weights(self) -> dict[str, Tensor]:
-        """What `derive` goes by: per kind of cell [E, O], detached, damped only if `derive_from` says so."""
+        """What `derive` goes by: per kind of cell [E, O], times the edge's factor, detached, damped only if `derive_from` says so."""
         with torch.no_grad():
-            return {kind: self._relaxed(kind, damped=self.derive_from == "damped") for kind in CELL_KINDS}
+            edges = self.edges()
+            weights = {kind: self._relaxed(kind, damped=self.derive_from == "damped") for kind in CELL_KINDS}
+            return {kind: w * edges[kind][:, None] if kind in edges else w for kind, w in weights.items()}
 
     def derive(self) -> Genotype:
         """Each node keeps its two strongest edges, each edge its strongest operation but zero."""
         return top_two_edges(self.space, self.weights())
 
+    def state(self) -> dict[str, Any]:
+        """Which operations are alive. A subclass adds to it."""
+        return {"alive": {kind: mask.tolist() for kind, mask in self.alive.items()}}
+
+    def rebuild(self, state: dict[str, Any]) -> None:
+        """The reverse of `state`."""
+        self.alive = {kind: torch.tensor(mask, dtype=torch.bool, device="cpu") for kind, mask in state["alive"].items()}
+
     def _relaxed(self, kind: str, damped: bool) -> Tensor:
         alpha, gamma = self.alpha[kind], self.gamma if damped else 1.0
-        if self.damp == "alpha":
-            return self.relax(damp(alpha, gamma, self.space))
-        return damp(self.relax(alpha), gamma, self.space)
+        alive = self.alive[kind].to(alpha.device) if kind in self.alive else None
+        if alive is not None:  # a row of −∞ alone would be no number; it is taken out below
+            alpha = alpha.masked_fill(~alive & alive.any(-1, keepdim=True), -torch.inf)
+        at_alpha = self.damp == "alpha"
+        weights = self.relax(damp(alpha, gamma, self.space)) if at_alpha else damp(self.relax(alpha), gamma, self.space)
+        return weights if alive is None else weights * alive
 
 
 class Sampled(Searcher):

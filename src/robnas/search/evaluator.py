@@ -1,0 +1,56 @@
+"""How good a sampled architecture is: the score that a searcher is told, from a replaceable evaluator."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from robnas.space.genotype import Genotype
+from robnas.space.mixture import Mixture
+from robnas.space.search_space import Space
+
+Logits = Callable[[Tensor, Mixture], Tensor]
+"""Shared weights: x [B, C, H, W] in [0, 1] and what to compute → logits [B, classes], with the batch's own moments."""
+
+Jobs = Callable[[Sequence[Sequence[str]]], Sequence[bool]]
+"""Runs robnas commands (argv without "robnas"), as many at a time as there are workers → which came to a good end."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What an evaluator may look at in one round.
+
+    Args:
+        x, y: this rank's share of a batch of the validation half, [B, C, H, W] in [0, 1] and [B].
+        space: in which the architectures lie.
+        data: num_classes, image_shape, mean, std, class_names.
+        seed: of the run.
+        folder: of the run.
+        logits: the shared weights; None where nothing is shared.
+        jobs: what trains children; None where the trainer has none.
+        config: the run's resolved configuration, in plain values; empty where there is none.
+    """
+
+    x: Tensor
+    y: Tensor
+    space: Space
+    data: Mapping[str, Any]
+    seed: int
+    folder: Path
+    logits: Logits | None = None
+    jobs: Jobs | None = None
+    config: Mapping[str, Any] | None = None
+
+
+class Evaluator(ABC):
+    """Scores architectures. Arguments are plain and kept as attributes of the same name, as a searcher's are."""
+
+    shares_weights: ClassVar[bool] = False
+    """Whether a supernet is trained for it."""
+
+    @abstractmethod
+    def scores(self, genotypes: Sequence[Genotype], scene: Scene) -> list[float]:
+        """One number for each, higher is better, the same on every rank. Raises UserError where the scene lacks what it needs."""
