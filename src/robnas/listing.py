@@ -124,6 +124,7 @@ KINDS: dict[str, Callable[[bool], list[Entry]]] = {
     "attacks": _plugins("robnas.attacks"),
     "probes": _plugins("robnas.probes"),
     "searchers": _plugins("robnas.searchers"),
+    "evaluators": _plugins("robnas.evaluators"),
     "models": _plugins("robnas.models"),
     "data": _plugins("robnas.data"),
     "genotypes": _genotypes,

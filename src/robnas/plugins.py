@@ -20,6 +20,7 @@ GROUPS = {
     "robnas.attacks": "attack",
     "robnas.probes": "probe",
     "robnas.searchers": "searcher",
+    "robnas.evaluators": "evaluator",
     "robnas.models": "model",
     "robnas.data": "data",
 }

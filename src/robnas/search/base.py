@@ -1,17 +1,16 @@
 """What every searcher is: relaxed (logits, stepped by gradient) or sampled (asked for an architecture, told its score)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
-from inspect import Parameter, signature
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from robnas import plugins, seeds
-from robnas.errors import UserError, require, short, unknown
+from robnas import seeds
+from robnas.errors import require, unknown
+from robnas.search.configured import Configured
 from robnas.search.damping import DAMP, damp
 from robnas.search.derive import top_two_edges
 from robnas.space.genotype import Genotype
@@ -38,14 +37,14 @@ class Stage(NamedTuple):
     fresh: bool = True
 
 
-class Searcher(nn.Module, ABC):
+class Searcher(nn.Module, Configured, ABC):
     """Looks for an architecture in a space. Its parameters are the architecture's alone, never the network's.
 
     `Search`, the task, calls `build` once, `epoch_start` once an epoch, and sets `step` before each batch. A searcher that draws
-    random numbers draws them from `generator`, so that every rank and every repeated pass of a step sees the same draw. Every argument
-    of a searcher is plain and kept as an attribute of the same name, so that a checkpoint can say how to make it again.
+    random numbers draws them from `generator`, so that every rank and every repeated pass of a step sees the same draw.
     """
 
+    group = "robnas.searchers"
     space: Space
     seed: int = 0
     step: int = 0
@@ -79,29 +78,6 @@ class Searcher(nn.Module, ABC):
     def generator(self, purpose: str) -> torch.Generator:
         """Random numbers for this step (CPU): the same on every rank, in every pass of the step, and after a resume."""
         return seeds.generator(self.seed, "searcher", purpose, self.step)
-
-    def to_config(self) -> dict[str, Any]:
-        """{"class_path": …, "init_args": {…}}, as in a config file; `of` reads it."""
-        return {
-            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
-            "init_args": {name: getattr(self, name) for name in _arguments(type(self))},
-        }
-
-    @classmethod
-    def of(cls, searcher: "Searcher | Mapping[str, Any]") -> Self:
-        """A searcher as it is, or made from `to_config`'s plain values. Raises UserError where they name no searcher.
-
-        A checkpoint may come from anywhere, and importing runs code: only robnas's own searchers, installed plug-ins, and classes that
-        are imported already, as those of the config in use are, may be named.
-        """
-        if not isinstance(searcher, Mapping):
-            if not isinstance(searcher, cls):
-                raise UserError(f"searcher: {type(searcher).__name__} is not a {cls.__name__} searcher")
-            return searcher
-        path = str(searcher.get("class_path", ""))
-        kind = _class_at(path)
-        require(isinstance(kind, type) and issubclass(kind, cls), f"searcher: {path} is not a {cls.__name__} searcher")
-        return kind(**searcher.get("init_args", {}))  # type: ignore[no-any-return]
 
 
 class Relaxed(Searcher):
@@ -201,41 +177,3 @@ class Sampled(Searcher):
     @abstractmethod
     def tell(self, genotype: Genotype, score: float) -> None:
         """`score` of an architecture that was asked for; higher is better."""
-
-
-def _class_at(path: str) -> Any:
-    """What an import path names. Raises UserError where to import it is not allowed, or not possible."""
-    module, _, name = path.rpartition(".")
-    if module.partition(".")[0] == "robnas":
-        try:
-            return getattr(import_module(module), name)
-        except (ImportError, AttributeError):
-            raise UserError(f"searcher: {short(path)} cannot be imported; is it of another version of robnas?") from None
-    if path not in _imported():
-        for plugin in plugins.declared("robnas.searchers"):
-            if plugin.class_name == name and plugin.class_path.partition(".")[0] == path.partition(".")[0]:
-                plugin.load()  # it may be declared by a shorter path than its own
-    if path not in (known := _imported()):
-        raise UserError(f"searcher: {short(path)} is neither imported nor an installed plug-in; give the config that names it too")
-    return known[path]
-
-
-def _imported() -> dict[str, type]:
-    """Import path → every searcher class that is there already."""
-    found: dict[str, type] = {}
-    kinds: list[type] = [Searcher]
-    while kinds:
-        kind = kinds.pop()
-        found[f"{kind.__module__}.{kind.__qualname__}"] = kind
-        kinds += kind.__subclasses__()
-    return found
-
-
-def _arguments(cls: type) -> Iterator[str]:
-    """Names of the constructor's arguments, through **kwargs into the classes above."""
-    for base in cls.__mro__:
-        if "__init__" in vars(base):
-            parameters = list(signature(vars(base)["__init__"]).parameters.values())[1:]
-            yield from (p.name for p in parameters if p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD))
-            if all(p.kind is not Parameter.VAR_KEYWORD for p in parameters):
-                return

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from robnas.search.configured import Configured
 from robnas.space.genotype import Genotype
 from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
@@ -45,9 +46,10 @@ class Scene:
     config: Mapping[str, Any] | None = None
 
 
-class Evaluator(ABC):
-    """Scores architectures. Arguments are plain and kept as attributes of the same name, as a searcher's are."""
+class Evaluator(Configured, ABC):
+    """Scores architectures."""
 
+    group = "robnas.evaluators"
     shares_weights: ClassVar[bool] = False
     """Whether a supernet is trained for it."""
 
