@@ -40,6 +40,20 @@ def test_a_space_of_one_source_keeps_one():
     assert cell.concat == (3,)
 
 
+def test_where_sources_repeat_a_node_keeps_its_strongest_pairs_of_operation_and_source():
+    space = Space(operations=SPACE.operations, nodes=2, repeats=True)
+    cell = derive([[0.9, 0.6, 0.7], [0.0, 0.2, 0.5], [0.9, 0.2, 0.3], [0.9, 0.3, 0.1], [0.9, 0.4, 0.1]], space)
+    assert cell.nodes == ((Edge("sep_conv_3x3", 0), Edge("skip_connect", 0)), (Edge("skip_connect", 2), Edge("sep_conv_3x3", 0)))
+    assert cell.nodes[1][1] == Edge("sep_conv_3x3", 0)  # 0.3 twice: the earlier source
+
+
+def test_loose_ends_are_concatenated():
+    space = Space(operations=SPACE.operations, nodes=2, loose_ends=True)
+    rows = [[0.0, 0.6, 0.4], [0.0, 0.2, 0.8], [0.0, 0.3, 0.2], [0.1, 0.1, 0.5], [0.2, 0.4, 0.1]]
+    assert derive(rows, space).concat == (3,)  # node 3 reads node 2
+    assert derive([*rows[:4], [0.2, 0.1, 0.1]], space).concat == (2, 3)
+
+
 def published_rule(space, weights):
     """Liu et al.'s derivation: edges of node i sorted by −max over non-zero operations, two kept; argmax by strict comparison."""
     none, nodes, start = space.operations.index("zero"), [], 0

@@ -1,4 +1,4 @@
-"""Sizes by formula against the built network and torch's own counter; percentiles and random cells."""
+"""Sizes by formula against the built network and torch's own counter; percentiles."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from robnas.errors import UserError
 from robnas.space import published
 from robnas.space.genotype import Cell, Edge, Genotype
 from robnas.space.network import Network
-from robnas.space.percentile import percentile, random_genotype, random_genotypes
+from robnas.space.percentile import percentile, random_genotype
 from robnas.space.search_space import OPERATIONS, Space
 from robnas.space.size import size
 
@@ -63,28 +63,3 @@ def test_percentile_counts_ties_half():
     assert percentile(3, [1, 2, 3, 4]) == 62.5
     assert percentile(0, [1, 2]) == 0
     assert percentile(9, [1, 2]) == 100
-
-
-def test_random_cells_are_uniform():
-    cells = [g.normal for g in random_genotypes(4, 1000)]
-    edges = [e for c in cells for edges in c.nodes for e in edges]
-    share = {o: sum(e.operation == o for e in edges) / len(edges) for o in OPERATIONS}
-    assert share.pop("zero") == 0
-    assert all(abs(s - 1 / 9) < 0.016 for s in share.values())  # 8,000 draws: 0.0035 is one deviation
-    pairs = [tuple(e.source for e in c.nodes[1]) for c in cells]
-    assert set(pairs) == {(0, 1), (0, 2), (1, 2)}
-    assert all(abs(pairs.count(p) / 1000 - 1 / 3) < 0.06 for p in set(pairs))  # 0.015 is one deviation
-
-
-def test_a_random_genotype_depends_on_its_seed_and_number_alone():
-    a = random_genotypes(4, 20)
-    assert a == random_genotypes(4, 30)[:20]
-    assert len(set(a)) == 20
-    assert random_genotype(Space(), 0, 7) == a[7] != random_genotype(Space(), 1, 7)
-
-
-def test_random_genotypes_obey_the_space():
-    g = random_genotype(Space(operations=("skip_connect", "zero"), nodes=5, sources=3, concat=(4, 6)), 0)
-    assert [len(edges) for edges in g.normal.nodes] == [2, 3, 3, 3, 3]
-    assert g.normal.skips == 14
-    assert g.reduce.concat == (4, 6)

@@ -121,3 +121,11 @@ def test_multiplicities_are_counted():
     mixture = Mixture.of(twice, space, concat=concat)
     assert mixture.weights["reduce"][space.edges.index((2, 1)), space.operations.index("sep_conv_3x3")] == 2
     assert mixture.weights["reduce"].sum() == 10
+
+
+def test_where_ends_are_loose_a_mixture_says_which_nodes_count():
+    genotype = published.find("amoebanet")
+    space = Space(nodes=5, loose_ends=True, repeats=True)
+    mixture = Mixture.of(genotype, space)
+    assert mixture.outputs == {kind: tuple(sorted(cell.concat)) for kind, cell in genotype.cells.items()}
+    assert Mixture.of(published.find("darts"), Space()).outputs == {}

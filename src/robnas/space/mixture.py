@@ -22,11 +22,17 @@ class Mixture:
         edges: [E] factor of a whole edge (PC-DARTS's edge normalisation); 1 where absent. Differentiable.
         alive: [E, O] bool on the CPU: what is computed at all. Everything where absent; so a mask expresses the pruning of
             P-DARTS, DrNAS and SGAS, and a sparse one runs a single cell. It is known without asking the device.
+        outputs: which of the nodes that the supernet concatenates count; the channels of the others are zero. All where absent. So one
+            supernet holds cells of any concatenation: what reads a zero is as if it had no weight for it, ENAS's rule.
+        dropout: probability with which a value that an identity skip passes on is left out in training, for each edge by itself (Chen
+            et al., 2019, §3.3.1); the others are scaled up.
     """
 
     weights: Mapping[str, Tensor]
     edges: Mapping[str, Tensor] = field(default_factory=dict)
     alive: Mapping[str, Tensor] = field(default_factory=dict)
+    outputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    dropout: float = 0.0
 
     @classmethod
     def of(
@@ -38,21 +44,21 @@ class Mixture:
         *,
         concat: Mapping[str, tuple[int, ...]] | None = None,
     ) -> Mixture:
-        """A single architecture: how often each operation stands on each edge.
+        """A single architecture: how often each operation stands on each edge. One that stands there twice is the same twice.
 
         Args:
-            genotype: both of its cells must have the nodes, operations and outputs of `space`.
+            genotype: both of its cells must have the nodes and operations of `space`, and its outputs unless `space.loose_ends`.
             space: the supernet's.
             dtype, device: of the weights.
             concat: per cell kind, the supernet's own outputs where they are not those of `space`.
 
         Raises UserError where `space` cannot hold the genotype.
         """
-        weights = {}
+        weights, free = {}, space.loose_ends and concat is None
         for kind, cell in genotype.cells.items():
             require(len(cell.nodes) == space.nodes, f"{kind}: {len(cell.nodes)} nodes, but the search space has {space.nodes}")
             outputs = space.outputs if concat is None else tuple(concat[kind])
-            require(cell.concat == outputs, f"{kind}: concatenates nodes {list(cell.concat)}, but the supernet {list(outputs)}")
+            require(free or cell.concat == outputs, f"{kind}: concatenates nodes {list(cell.concat)}, but the supernet {list(outputs)}")
             count = torch.zeros(len(space.edges), len(space.operations), dtype=dtype)
             for node, paths in cell.numbered():
                 for operation, source in paths:
@@ -61,11 +67,13 @@ class Mixture:
                     count[space.edges.index((node, source)), space.operations.index(operation)] += 1
             weights[kind] = count
         alive = {kind: count > 0 for kind, count in weights.items()}
-        return cls({kind: count.to(device) for kind, count in weights.items()}, alive=alive)
+        chosen = {kind: tuple(sorted(cell.concat)) for kind, cell in genotype.cells.items()} if free else {}
+        return cls({kind: count.to(device) for kind, count in weights.items()}, alive=alive, outputs=chosen)
 
     def check(self, space: Space) -> None:
         """Raise UserError where the shapes are not those of `space`, or a mask is not known without asking a device."""
         shape = (len(space.edges), len(space.operations))
+        require(0 <= self.dropout < 1, f"mixture: dropout {self.dropout} is not in [0, 1)")
         for kind in CELL_KINDS:
             require(kind in self.weights, f"mixture: no weights for {kind} cells")
             for name, value, expected in (

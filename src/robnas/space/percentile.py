@@ -9,13 +9,26 @@ from robnas.space.search_space import OPERATIONS, Space
 
 
 def random_cell(space: Space, random: Random) -> Cell:
-    """Uniform: each node draws its sources without repetition, each of them an operation of the space, zero excepted."""
+    """Uniform over all cells of the space without zeros: two that differ in the order of a node's edges alone are one cell.
+
+    So each node draws a set of sources and for each an operation; where `space.repeats`, a multiset of (operation, source) pairs.
+    """
     operations = [o for o in space.operations if o != "zero"]
-    nodes = []
-    for node in range(2, 2 + space.nodes):
-        sources = sorted(random.sample(range(node), min(space.sources, node)))
-        nodes.append(tuple(Edge(random.choice(operations), source) for source in sources))
-    return Cell(tuple(nodes), space.outputs)
+    draw = _multiset if space.repeats else _set
+    nodes = tuple(draw(space.sources, operations, node, random) for node in range(2, 2 + space.nodes))
+    return Cell(nodes, space.outputs_of(nodes))
+
+
+def _set(k: int, operations: Sequence[str], node: int, random: Random) -> tuple[Edge, ...]:
+    sources = sorted(random.sample(range(node), min(k, node)))
+    return tuple(Edge(random.choice(operations), source) for source in sources)
+
+
+def _multiset(k: int, operations: Sequence[str], node: int, random: Random) -> tuple[Edge, ...]:
+    """c₀ < c₁ < … of n + k − 1 numbers ↔ c₀ ≤ c₁ − 1 ≤ … of n: every multiset of k of the n pairs is as likely as any other."""
+    pairs = [Edge(operation, source) for source in range(node) for operation in operations]
+    drawn = sorted(random.sample(range(len(pairs) + k - 1), k))
+    return tuple(pairs[c - i] for i, c in enumerate(drawn))
 
 
 def random_genotype(space: Space, seed: int, number: int = 0) -> Genotype:

@@ -1,7 +1,16 @@
 """The cell-based search space (§2.1, §3.1): which operations, how many nodes, what a cell may look like. Torch-free."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
+
+from robnas.errors import require
+
+if TYPE_CHECKING:
+    from robnas.space.genotype import Edge
 
 OPERATIONS = (
     "zero",
@@ -30,12 +39,25 @@ class Space:
         nodes: intermediate nodes of a cell.
         sources: edges that a derived cell keeps into each node.
         concat: nodes (numbered from 2, after the two inputs) that make up a cell's output; all of them if empty.
+        loose_ends: a derived cell concatenates the nodes that no other node reads, as NASNet (Zoph et al., 2018, §3), AmoebaNet and ENAS
+            do; `concat` is empty then.
+        repeats: a node may use one source twice, as theirs may.
+
+    Raises UserError where `concat` and `loose_ends` contradict each other.
     """
 
     operations: tuple[str, ...] = OPERATIONS
     nodes: int = 4
     sources: int = 2
     concat: tuple[int, ...] = ()
+    loose_ends: bool = False
+    repeats: bool = False
+
+    def __post_init__(self) -> None:
+        fits = not (self.loose_ends and self.concat)
+        require(
+            fits, f"concat: {list(self.concat)}, but with loose_ends the cell itself decides which nodes are concatenated; leave it empty"
+        )
 
     @cached_property
     def edges(self) -> tuple[tuple[int, int], ...]:
@@ -44,5 +66,10 @@ class Space:
 
     @cached_property
     def outputs(self) -> tuple[int, ...]:
-        """The nodes that are concatenated."""
+        """The nodes that a supernet concatenates, and a cell too unless `loose_ends`."""
         return self.concat or tuple(range(2, 2 + self.nodes))
+
+    def outputs_of(self, nodes: Iterable[Iterable[Edge]]) -> tuple[int, ...]:
+        """The nodes that a cell concatenates. nodes: edges into nodes 2, 3, …"""
+        read = {edge.source for edges in nodes for edge in edges} if self.loose_ends else set()
+        return tuple(node for node in self.outputs if node not in read)

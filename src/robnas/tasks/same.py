@@ -28,7 +28,9 @@ def space_of(space: Space | Mapping[str, Any]) -> Space:
     """A space as it is, or from `plain`'s values."""
     if not isinstance(space, Mapping):
         return space
-    return Space(tuple(space["operations"]), space["nodes"], space["sources"], tuple(space["concat"]))
+    return Space(
+        tuple(space["operations"]), space["nodes"], space["sources"], tuple(space["concat"]), space["loose_ends"], space["repeats"]
+    )
 
 
 def require_same(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
