@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,8 @@ class Searcher(nn.Module, Configured, ABC):
     """
 
     group = "robnas.searchers"
+    task: ClassVar[str] = "a task of its own"
+    """The LightningModule that runs it, by its name in a config."""
     space: Space
     seed: int = 0
     step: int = 0
@@ -67,6 +70,10 @@ class Searcher(nn.Module, Configured, ABC):
         cosine of the learning rate and the warm-up of the architecture are counted within the stage.
         """
         return Stage(epochs=max_epochs)
+
+    def figures(self) -> dict[str, float]:
+        """What else to watch, once an epoch: a temperature, the operations that are left, a controller's entropy. Names of metrics."""
+        return {}
 
     def state(self) -> dict[str, Any]:
         """What `rebuild` needs besides tensors of fixed shape, in plain values: stage, mask, temperature."""
@@ -92,6 +99,8 @@ class Relaxed(Searcher):
         derive_from: the weights that become the architecture, "undamped" or "damped".
         init_scale: standard deviation of α at the start (Liu et al., 2019: 1e-3).
     """
+
+    task = "Search"
 
     def __init__(self, gamma: float = 1.0, damp: str = "weight", derive_from: str = "undamped", init_scale: float = 1e-3) -> None:
         super().__init__()
@@ -119,6 +128,13 @@ class Relaxed(Searcher):
     def relax(self, alpha: Tensor) -> Tensor:
         """Logits → weights of operations, not negative. alpha: [E, O], −∞ where pruned → [E, O], differentiable."""
 
+    def sample(self, alpha: Tensor, kind: str) -> Tensor:
+        """What the supernet computes in this step: `relax`, or a draw of which `relax` is the mean or mode (SNAS, DrNAS).
+
+        alpha: [E, O] as in `relax`; kind: of cell, to name the draw from `generator` by. → [E, O], differentiable.
+        """
+        return self.relax(alpha)
+
     def edges(self) -> dict[str, Tensor]:
         """Per kind of cell [E], the factor of a whole edge (PC-DARTS), differentiable; nothing where edges count alike."""
         return {}
@@ -136,18 +152,24 @@ class Relaxed(Searcher):
 
     def mixture(self) -> Mixture:
         """What the supernet is to compute now: damped, differentiable in α."""
-        return Mixture({kind: self._relaxed(kind, damped=True) for kind in CELL_KINDS}, edges=self.edges(), alive=self.alive)
+        weights = {kind: self._relaxed(kind, partial(self.sample, kind=kind), self.gamma) for kind in CELL_KINDS}
+        return Mixture(weights, edges=self.edges(), alive=self.alive)
 
     def weights(self) -> dict[str, Tensor]:
         """What `derive` goes by: per kind of cell [E, O], times the edge's factor, detached, damped only if `derive_from` says so."""
+        gamma = self.gamma if self.derive_from == "damped" else 1.0
         with torch.no_grad():
             edges = self.edges()
-            weights = {kind: self._relaxed(kind, damped=self.derive_from == "damped") for kind in CELL_KINDS}
+            weights = {kind: self._relaxed(kind, self.relax, gamma) for kind in CELL_KINDS}
             return {kind: w * edges[kind][:, None] if kind in edges else w for kind, w in weights.items()}
 
     def derive(self) -> Genotype:
         """Each node keeps its two strongest edges, each edge its strongest operation but zero."""
         return top_two_edges(self.space, self.weights())
+
+    def figures(self) -> dict[str, float]:
+        """Once anything is pruned: how many operations an edge has left, on average."""
+        return {f"{kind}/operations": float(mask.double().sum(-1).mean()) for kind, mask in self.alive.items()}
 
     def state(self) -> dict[str, Any]:
         """Which operations are alive. A subclass adds to it."""
@@ -157,13 +179,13 @@ class Relaxed(Searcher):
         """The reverse of `state`."""
         self.alive = {kind: torch.tensor(mask, dtype=torch.bool, device="cpu") for kind, mask in state["alive"].items()}
 
-    def _relaxed(self, kind: str, damped: bool) -> Tensor:
-        alpha, gamma = self.alpha[kind], self.gamma if damped else 1.0
+    def _relaxed(self, kind: str, relax: Callable[[Tensor], Tensor], gamma: float) -> Tensor:
+        alpha = self.alpha[kind]
         alive = self.alive[kind].to(alpha.device) if kind in self.alive else None
         if alive is not None:  # a row of −∞ alone would be no number; it is taken out below
             alpha = alpha.masked_fill(~alive & alive.any(-1, keepdim=True), -torch.inf)
         at_alpha = self.damp == "alpha"
-        weights = self.relax(damp(alpha, gamma, self.space)) if at_alpha else damp(self.relax(alpha), gamma, self.space)
+        weights = relax(damp(alpha, gamma, self.space)) if at_alpha else damp(relax(alpha), gamma, self.space)
         return weights if alive is None else weights * alive
 
 
