@@ -18,6 +18,8 @@ def main(argv):
     os.system(f"echo child of {name}")
     if verb == "where":
         (folder / name).write_text(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {'torch' in sys.modules}")
+    if verb == "environment":
+        (folder / name).write_text("".join(f"{key}={value}\n" for key, value in os.environ.items() if "\n" not in value))
     if verb == "fail":
         sys.exit(2)
     if verb == "raise":

@@ -112,6 +112,62 @@ def _alive(pid):
         return False
 
 
+def test_workers_stay_warm_within_a_with_block_and_end_with_it(pool, tmp_path):
+    with pool(workers=2) as warm:
+        for names in (["a", "b"], ["c"], ["d", "e"]):
+            assert all(outcome.good for outcome in warm.run([["where", tmp_path, name] for name in names]))
+        pids = {int((tmp_path / name).read_text().split()[0]) for name in "abcde"}
+        assert len(pids) <= 2
+        assert any(_alive(pid) for pid in pids)
+    assert not any(_alive(pid) for pid in pids)
+    assert warm.run([["where", tmp_path, "f"]])[0].good  # a pool of one run again
+    assert not _alive(int((tmp_path / "f").read_text().split()[0]))
+
+
+def test_workers_that_died_between_two_runs_cost_no_attempt(pool, tmp_path):
+    with pool(workers=2) as warm:
+        warm.run([["where", tmp_path, "a"], ["where", tmp_path, "b"]])
+        for worker in warm._alive:
+            worker.process.kill()
+            worker.process.wait()
+        (outcome,) = warm.run([["where", tmp_path, "c"]])
+        assert (outcome.status, outcome.attempts) == (0, 1)
+
+
+def test_an_error_ends_the_workers_of_a_with_block_too(pool, tmp_path):
+    def interrupt(outcome):
+        raise KeyboardInterrupt
+
+    with pool(workers=1) as warm:
+        warm.run([["where", tmp_path, "a"]])
+        warm.ended = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            warm.run([["say", tmp_path, "b"]])
+        assert not _alive(int((tmp_path / "a").read_text().split()[0]))
+
+
+def test_each_worker_sees_one_device_and_no_ranks(pool, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    commands = [["environment", tmp_path, name] for name in ("a", "b", "c")]
+    with pool(workers=3, devices=["4", "GPU-7"]) as warm:
+        warm.run(commands)
+        said = [dict(line.split("=", 1) for line in (tmp_path / n).read_text().splitlines()) for n in ("a", "b", "c")]
+        assert {worker.place for worker in warm._alive} <= {0, 1, 2}
+    assert {worker["CUDA_VISIBLE_DEVICES"] for worker in said} <= {"4", "GPU-7"}
+    assert not any(name in worker for worker in said for name in ("LOCAL_RANK", "WORLD_SIZE"))
+
+
+def test_a_workers_place_is_taken_by_the_next(pool, tmp_path):
+    with pool(workers=2, devices=["0", "1"]) as warm:
+        for name in ("a", "b", "c"):  # each kills its worker once; the two jobs beside it hold the other place
+            outcomes = warm.run(
+                [["die_once", tmp_path, name], ["environment", tmp_path, f"{name}1"], ["environment", tmp_path, f"{name}2"]]
+            )
+            assert all(outcome.good for outcome in outcomes)
+            assert sorted(worker.place for worker in warm._alive) in ([0], [1], [0, 1])
+
+
 def test_a_runner_that_cannot_be_imported_is_said(pool, tmp_path):
     with pytest.raises(RuntimeError, match=r"before it was ready.*workers\.log"):
         pool(runner="no_such_module:main").run([["say", tmp_path, "a"]])

@@ -6,11 +6,11 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -39,13 +39,19 @@ class Outcome:
         return f"robnas {' '.join(self.argv)}: {'done' if self.good else f'{how}, see {self.log}'}"
 
 
+LAUNCHERS = ("MASTER_", "TORCHELASTIC_", "SLURM_", "LSB_", "JSM_", "PL_", "LOCAL_", "GROUP_", "ROLE_", "NODE_RANK", "WORLD_SIZE", "RANK")
+"""How variables begin by which a process learns that it is one of several ranks. A worker is none, whoever started its pool."""
+
+
 @dataclass
 class Worker:
-    """A process, and the job it has."""
+    """A process, and the job it has. place: which of the pool's it is, from 0; ready: it has said that it waits for its first job."""
 
     process: "subprocess.Popen[str]"
+    place: int = 0
     job: int | None = None
     since: float = 0.0
+    ready: bool = False
 
 
 @dataclass
@@ -56,6 +62,9 @@ class Pool:
     otherwise, so a job that was killed goes on where it was, and a finished one returns at once. A worker that dies takes nothing with
     it: its job is tried once more on a new one.
 
+    `with Pool(…) as pool:` keeps the workers from one `run` to the next, warm, and ends them with the block. However this process ends,
+    by SIGKILL too, they end with it.
+
     Args:
         workers: processes at a time.
         folder: keeps logs and what is done.
@@ -63,6 +72,8 @@ class Pool:
         preload: modules that every worker imports before its first job.
         threads: of each worker; its share of the cores if not given.
         quiet: no progress.
+        devices: CUDA devices as CUDA_VISIBLE_DEVICES names them; the workers get one each, in turn. None: they see what this process does.
+        ended: told of each command that has ended.
     """
 
     workers: int = 2
@@ -71,50 +82,72 @@ class Pool:
     preload: Sequence[str] = ("robnas.cli",)
     threads: int | None = None
     quiet: bool = False
+    devices: Sequence[str] = ()
+    ended: Callable[[Outcome], None] | None = None
+    _alive: list[Worker] = field(default_factory=list, init=False, repr=False)
+    _stay: bool = field(default=False, init=False, repr=False)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector, init=False, repr=False)
 
     def __post_init__(self) -> None:
         require(self.workers >= 1, f"workers: {self.workers} is not at least 1")
         self.folder = Path(self.folder)
 
+    def __enter__(self) -> Self:
+        self._stay = True
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stay = False
+        self.close()
+
+    def close(self) -> None:
+        """End all workers, whatever they do."""
+        for worker in self._alive:
+            worker.process.kill()
+        while self._alive:
+            self._bury(self._alive.pop())
+
     def run(self, commands: Sequence[Sequence[str]]) -> list[Outcome]:
-        """argv of each command, without "robnas" → how each ended, in the same order. Ends all workers before it returns or raises."""
+        """argv of each command, without "robnas" → how each ended, in the same order.
+
+        Ends all workers before it returns, but for those that a `with` block keeps; where it raises, those too.
+        """
         todo = [tuple(map(str, argv)) for argv in commands]
         self.folder.mkdir(parents=True, exist_ok=True)
         outcomes: dict[int, Outcome] = {i: Outcome(argv, 0, self.log(argv), attempts=0) for i, argv in enumerate(todo) if self.done(argv)}
         first = {argv: i for i, argv in reversed(list(enumerate(todo)))}  # the same command twice is one job
         waiting = [i for i in sorted(first.values()) if i not in outcomes]
         attempts = dict.fromkeys(waiting, 0)
-        alive: list[Worker] = []
         try:
             with self._progress(len(todo)) as show:
                 show(outcomes)
-                while waiting or any(w.job is not None for w in alive):
-                    while len(alive) < min(self.workers, len(waiting) + sum(w.job is not None for w in alive)):
-                        alive.append(self._begin())
+                while waiting or any(w.job is not None for w in self._alive):
+                    for worker in self._idle():
+                        if waiting:
+                            worker.job, worker.since = waiting.pop(0), time.monotonic()
+                            attempts[worker.job] += 1
+                            self._give(worker, todo[worker.job])
+                    while len(self._alive) < min(self.workers, len(waiting) + sum(w.job is not None for w in self._alive)):
+                        self._alive.append(self._begin())
                     for worker, answer in self._answers():
+                        status = answer.get("status", 0) if answer else self._dead(worker)
                         if worker.job is not None:
                             i, took = worker.job, time.monotonic() - worker.since
-                            status = answer["status"] if answer else self._ended(worker)
                             if answer is None and attempts[i] < 2:
                                 waiting.insert(0, i)
                             else:
                                 outcomes[i] = Outcome(todo[i], status, self.log(todo[i]), took, attempts[i])
                                 self._remember(outcomes[i])
-                        elif answer is None:
-                            raise RuntimeError(f"a worker ended before it was ready (status {self._ended(worker)}): see {self._own_log}")
-                        worker.job = None
-                        if answer is None:
-                            alive.remove(worker)
-                        elif waiting:
-                            worker.job, worker.since = waiting.pop(0), time.monotonic()
-                            attempts[worker.job] += 1
-                            self._give(worker, todo[worker.job])
+                        elif answer is None and not worker.ready:
+                            raise RuntimeError(f"a worker ended before it was ready (status {status}): see {self._own_log}")
+                        worker.job, worker.ready = None, True
                         show(outcomes)
+        except BaseException:
+            self.close()
+            raise
         finally:
-            for worker in alive:
-                worker.process.kill()
-                self._ended(worker)
+            if not self._stay:
+                self.close()
         return [outcomes[first[argv]] if i not in outcomes else outcomes[i] for i, argv in enumerate(todo)]
 
     # What is remembered
@@ -143,22 +176,32 @@ class Pool:
         return self.folder / "workers.log"
 
     def _begin(self) -> Worker:
+        place = min(set(range(self.workers)) - {worker.place for worker in self._alive})
         threads = str(self.threads or max(1, (os.cpu_count() or 1) // self.workers))
-        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
+        environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
+        if self.devices:
+            environment["CUDA_VISIBLE_DEVICES"] = self.devices[place % len(self.devices)]
         with self._own_log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "robnas.study.worker", self.runner, *self.preload],
+                [sys.executable, "-m", "robnas.study.worker", str(os.getpid()), self.runner, *self.preload],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=environment,
                 text=True,
                 bufsize=1,
+                start_new_session=True,  # Ctrl-C is this process's to answer: a job that it ended would count as one that failed
             )
-        worker = Worker(process)
+        worker = Worker(process, place)
         assert process.stdout is not None
         self._selector.register(process.stdout, selectors.EVENT_READ, worker)
         return worker
+
+    def _idle(self) -> list[Worker]:
+        for worker in [w for w in self._alive if w.job is None and w.ready and w.process.poll() is not None]:
+            self._dead(worker)  # since the last run
+        return [worker for worker in self._alive if worker.ready and worker.job is None]
 
     def _give(self, worker: Worker, argv: tuple[str, ...]) -> None:
         going_on = ["--ckpt_path", "last"] if argv[0] == "fit" and not any(_decides(a) for a in argv) else []
@@ -172,7 +215,11 @@ class Pool:
             line = key.fileobj.readline()  # type: ignore[union-attr]
             yield key.data, json.loads(line) if line.endswith("\n") else None
 
-    def _ended(self, worker: Worker) -> int:
+    def _dead(self, worker: Worker) -> int:
+        self._alive.remove(worker)
+        return self._bury(worker)
+
+    def _bury(self, worker: Worker) -> int:
         process = worker.process
         for pipe in (process.stdin, process.stdout):
             if pipe is not None and not pipe.closed:
@@ -194,6 +241,8 @@ class Pool:
                 bar.update(task, completed=len(outcomes))
                 for i in sorted(set(outcomes) - said):
                     said.add(i)
+                    if self.ended is not None:
+                        self.ended(outcomes[i])
                     console.print(f"[{len(said)}/{total}] {outcomes[i]}", markup=False, highlight=False, soft_wrap=True)
 
             yield show

@@ -1,9 +1,10 @@
 """A warm process that runs one command after another: what takes seconds to import is imported once.
 
-    python -m robnas.study.worker MODULE:FUNCTION PRELOAD…
+    python -m robnas.study.worker POOL MODULE:FUNCTION PRELOAD…
 
-Each line on standard input is a job, {"argv": […], "log": "file"}; each line on standard output says how one ended, {"status": 0}. The
-function takes argv and returns an exit status (None is 0), or raises SystemExit. What a job prints goes to its log.
+POOL is the process that started this one. Each line on standard input is a job, {"argv": […], "log": "file"}; each line on standard
+output says how one ended, {"status": 0}. The function takes argv and returns an exit status (None is 0), or raises SystemExit. What a
+job prints goes to its log.
 """
 
 import importlib
@@ -19,13 +20,13 @@ from typing import TextIO
 from robnas import locks
 
 
-def main(runner: str, preload: list[str]) -> None:
-    """Until standard input ends, or the process that started this one is gone."""
+def main(pool: int, runner: str, preload: list[str]) -> None:
+    """Until standard input ends, or the process `pool` is gone."""
     orders, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     with open(os.devnull) as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)  # a job that asks gets no answer
     os.dup2(2, 1)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(pool,), daemon=True).start()
     for module in preload:
         importlib.import_module(module)
     module, _, name = runner.partition(":")
@@ -78,4 +79,4 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
