@@ -203,7 +203,7 @@ class CLI(LightningCLI):
         self.datamodule, self.model = self._get(self.config_init, "data"), self._get(self.config_init, "model")
         if (own := self._own_cell()) and run_folder.network_of(self.resolved) == own:  # called as in its training
             self.model.description = {**self.model.description, "name": self.victim.job.facts["network"]}  # type: ignore[union-attr]
-        if self.subcommand == "attack" and getattr(self.model, "data_split", None) == "halves":
+        if self.subcommand == "attack" and getattr(self.model, "searches", False):
             folder = self.victim.folder if self.victim else "RUN"
             raise UserError(
                 f"{folder if self.victim else 'this model'} is a search: train its cell first: "

@@ -97,7 +97,7 @@ class Silent(Classifier):
 class OfASearch(Classifier):
     """As a search, it trains on both halves of the data, and not the model that will be used."""
 
-    data_split = "halves"
+    searches = True
 
 
 @pytest.mark.parametrize("limit", [1, 2, 0.5, 0])

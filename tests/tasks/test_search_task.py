@@ -18,7 +18,8 @@ from robnas.space.genotype import Genotype
 from robnas.space.search_space import Space
 from robnas.tasks import bilevel
 from robnas.tasks.chronicle import Chronicle, next_command
-from robnas.tasks.search import Search, cosine
+from robnas.tasks.search import Search
+from robnas.tasks.supernet_task import cosine
 from small_supernet import SmallSearch
 
 SPACE = Space(operations=("zero", "skip_connect", "sep_conv_3x3"), nodes=2)
@@ -142,10 +143,10 @@ def test_bf16_but_never_in_a_finite_difference(tmp_path, order, inside):
             super()._architecture_step(*arguments)
             self.watch = False
 
-        def _logits(self, x):
+        def _logits(self, x, mixture):
             if getattr(self, "watch", False):
                 autocast.append(torch.is_autocast_enabled("cpu"))
-            return super()._logits(x)
+            return super()._logits(x, mixture)
 
     task = search(Watched, order=order)
     trainer(tmp_path, precision="bf16-mixed", max_epochs=1).fit(task, digits())

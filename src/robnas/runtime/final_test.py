@@ -21,7 +21,7 @@ def final_test(trainer: Trainer, model: LightningModule, datamodule: LightningDa
     """
     limit = trainer.limit_test_batches
     whole = limit is None or (isinstance(limit, float) and limit == 1.0)  # 1 is one batch, 1.0 all of them
-    searched = getattr(model, "data_split", None) == "halves"
+    searched = getattr(model, "searches", False)
     if searched or not whole or trainer.fast_dev_run or type(model).test_step is LightningModule.test_step:  # type: ignore[attr-defined]
         return None
     if getattr(datamodule, "test_set", None) is None:

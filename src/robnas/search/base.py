@@ -192,6 +192,8 @@ class Relaxed(Searcher):
 class Sampled(Searcher):
     """Asked for an architecture, told how good it was: ENAS, NASNet, AmoebaNet, Random. The score comes from a replaceable evaluator."""
 
+    task = "SampledSearch"
+
     @abstractmethod
     def ask(self) -> Genotype:
         """The next architecture to be scored."""

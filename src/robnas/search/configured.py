@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from robnas import plugins
 from robnas.errors import UserError, require, short
 
-__all__ = ["Configured"]
+__all__ = ["Configured", "arguments"]
 
 
 class Configured:
@@ -21,7 +21,7 @@ class Configured:
         """{"class_path": …, "init_args": {…}}, as in a config file; `of` reads it."""
         return {
             "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
-            "init_args": {name: getattr(self, name) for name in _arguments(type(self))},
+            "init_args": {name: getattr(self, name) for name in arguments(type(self))},
         }
 
     @classmethod
@@ -72,7 +72,7 @@ def _imported() -> dict[str, type]:
     return found
 
 
-def _arguments(cls: type) -> Iterator[str]:
+def arguments(cls: type) -> Iterator[str]:
     """Names of the constructor's arguments, through **kwargs into the classes above."""
     for base in cls.__mro__[:-1]:
         if "__init__" in vars(base):

@@ -5,23 +5,24 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from robnas.errors import UserError
+from robnas.search.configured import Configured, arguments
 from robnas.space.search_space import Space
 
 if TYPE_CHECKING:
-    from robnas.tasks.search import Search
-
-PLAIN = (
-    *("layers", "init_channels", "n_step", "order", "learning_rate", "learning_rate_min", "momentum", "weight_decay", "gradient_clip"),
-    *("architecture_learning_rate", "architecture_weight_decay", "architecture_warmup", "batch_norm_across_ranks", "seed"),
-)
-"""Arguments of `Search` that are numbers or names."""
+    from robnas.tasks.supernet_task import SupernetTask
 
 
-def plain(search: "Search") -> dict[str, Any]:
-    """All arguments of `Search`, and under "data" what it knows of the data. `Search(**…)` less "data" makes it again."""
-    space = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(search.space).items()}
-    objects = {"searcher": search.searcher.to_config(), "space": space, "data": search.data}
-    return objects | {name: getattr(search, name) for name in PLAIN}
+def plain(task: "SupernetTask") -> dict[str, Any]:
+    """All arguments of a search: `Search(**…)` makes it again."""
+    return {name: _plain(getattr(task, name)) for name in arguments(type(task))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Configured):
+        return value.to_config()
+    if isinstance(value, Space):
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(value).items()}
+    return value
 
 
 def space_of(space: Space | Mapping[str, Any]) -> Space:
