@@ -1,4 +1,8 @@
-"""`scale: tiny`: every class says itself what that means for it, in `scales = {"tiny": {"layers": 5, "trainer": {"max_epochs": 10}}}`."""
+"""`scale: tiny`: every class says itself what that means for it, in `scales = {"tiny": {"layers": 5, "trainer": {"max_epochs": 10}}}`.
+
+Two keys are not arguments of the class: `trainer`, and `model`, arguments of the task that a searcher or an evaluator is part of. What
+the part says counts more than what the whole says.
+"""
 
 from typing import Any
 
@@ -26,8 +30,9 @@ def layer(config: dict[str, Any], scale: str, fixed: tuple[str, ...] = ()) -> di
         if path[0] in fixed or any(isinstance(part, int) for part in path):  # an object in a list has no address
             continue
         values = dict(scales.get(scale, {}))
-        trainer = values.pop("trainer", {})
-        out = merge(merge(out, {"trainer": trainer} if trainer else {}), _at(path, values) if values else {})
+        trainer, model = values.pop("trainer", {}), values.pop("model", {})
+        for said in ({"trainer": trainer} if trainer else {}, _at(("model",), model) if model else {}, _at(path, values) if values else {}):
+            out = merge(out, said)
     if known and scale not in known:
         raise unknown("scale", scale, known)
     return expand(out)  # type: ignore[no-any-return]
