@@ -1,15 +1,16 @@
 """How good a sampled architecture is: the score that a searcher is told, from a replaceable evaluator."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from robnas.search.configured import Configured
-from robnas.space.genotype import Genotype
+from robnas.space.genotype import Cell, Genotype
 from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
 
@@ -20,16 +21,22 @@ Jobs = Callable[[Sequence[Sequence[str]]], Sequence[bool]]
 """Runs robnas commands (argv without "robnas"), as many at a time as there are workers → which came to a good end."""
 
 
+Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+"""(x, y) batch by batch."""
+
+
 @dataclass(frozen=True)
 class Scene:
     """What an evaluator may look at in one round.
 
     Args:
-        x, y: this rank's share of a batch of the validation half, [B, C, H, W] in [0, 1] and [B].
+        x, y: this rank's share of the step's batch of the validation half, [B, C, H, W] in [0, 1] and [B], augmented as in training.
         space: in which the architectures lie.
         data: num_classes, image_shape, mean, std, class_names.
         seed: of the run.
         folder: of the run.
+        validation: the whole validation half as it is and in order, this rank's share of a batch at a time, (x, y) as above; it can be
+            asked for again and gives the same. None where there is none.
         logits: the shared weights; None where nothing is shared.
         jobs: what trains children; None where the trainer has none.
         config: the run's resolved configuration, in plain values; empty where there is none.
@@ -41,6 +48,7 @@ class Scene:
     data: Mapping[str, Any]
     seed: int
     folder: Path
+    validation: Batches | None = None
     logits: Logits | None = None
     jobs: Jobs | None = None
     config: Mapping[str, Any] | None = None
@@ -53,6 +61,22 @@ class Evaluator(Configured, ABC):
     shares_weights: ClassVar[bool] = False
     """Whether a supernet is trained for it."""
 
+    @property
+    def fixed(self) -> bool:
+        """Whether an architecture has one score, in every round, as long as no shared weights are trained: it is then asked for once."""
+        return True
+
     @abstractmethod
     def scores(self, genotypes: Sequence[Genotype], scene: Scene) -> list[float]:
         """One number for each, higher is better, the same on every rank. Raises UserError where the scene lacks what it needs."""
+
+
+def canonical(genotype: Genotype) -> Genotype:
+    """Equal to it, with the edges of every node sorted: equal genotypes become one, also where the order of their edges counts."""
+    cells = {kind: Cell(tuple(tuple(sorted(edges)) for edges in cell.nodes), cell.concat) for kind, cell in genotype.cells.items()}
+    return Genotype(**cells)
+
+
+def key(genotype: Genotype) -> str:
+    """16 hexadecimal digits, equal for equal genotypes."""
+    return blake2b(repr(canonical(genotype).to_dict()).encode(), digest_size=8).hexdigest()
