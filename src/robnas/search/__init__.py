@@ -5,23 +5,47 @@ from typing import TYPE_CHECKING
 from robnas import lazy
 
 if TYPE_CHECKING:
-    from robnas.search.base import Relaxed, Sampled, Searcher
+    from robnas.search.amoebanet import AmoebaNet
+    from robnas.search.base import Relaxed, Searcher
     from robnas.search.damping import damp
     from robnas.search.darts import DARTS
     from robnas.search.derive import top_two_edges
+    from robnas.search.enas import ENAS
+    from robnas.search.nasnet import NASNet
     from robnas.search.pc_darts import PCDARTS
+    from robnas.search.random_search import Random
+    from robnas.search.sampled import Sampled
     from robnas.search.sgas import SGAS
     from robnas.search.snas import SNAS
 
-__all__ = ["DARTS", "PCDARTS", "SGAS", "SNAS", "Relaxed", "Sampled", "Searcher", "damp", "top_two_edges"]
+__all__ = [
+    "DARTS",
+    "ENAS",
+    "PCDARTS",
+    "SGAS",
+    "SNAS",
+    "AmoebaNet",
+    "NASNet",
+    "Random",
+    "Relaxed",
+    "Sampled",
+    "Searcher",
+    "damp",
+    "top_two_edges",
+]
 __getattr__ = lazy.names(
     __name__,
     {
-        "base": "Relaxed Sampled Searcher",
+        "amoebanet": "AmoebaNet",
+        "base": "Relaxed Searcher",
         "damping": "damp",
         "darts": "DARTS",
         "derive": "top_two_edges",
+        "enas": "ENAS",
+        "nasnet": "NASNet",
         "pc_darts": "PCDARTS",
+        "random_search": "Random",
+        "sampled": "Sampled",
         "sgas": "SGAS",
         "snas": "SNAS",
     },

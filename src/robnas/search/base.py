@@ -1,4 +1,4 @@
-"""What every searcher is: relaxed (logits, stepped by gradient) or sampled (asked for an architecture, told its score)."""
+"""What every searcher is, and the relaxed ones: logits, stepped by gradient. `robnas.search.sampled` has the others."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -187,17 +187,3 @@ class Relaxed(Searcher):
         at_alpha = self.damp == "alpha"
         weights = relax(damp(alpha, gamma, self.space)) if at_alpha else damp(relax(alpha), gamma, self.space)
         return weights if alive is None else weights * alive
-
-
-class Sampled(Searcher):
-    """Asked for an architecture, told how good it was: ENAS, NASNet, AmoebaNet, Random. The score comes from a replaceable evaluator."""
-
-    task = "SampledSearch"
-
-    @abstractmethod
-    def ask(self) -> Genotype:
-        """The next architecture to be scored."""
-
-    @abstractmethod
-    def tell(self, genotype: Genotype, score: float) -> None:
-        """`score` of an architecture that was asked for; higher is better."""
