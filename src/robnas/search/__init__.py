@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from robnas.search.damping import damp
     from robnas.search.darts import DARTS
     from robnas.search.derive import top_two_edges
+    from robnas.search.drnas import DrNAS
     from robnas.search.enas import ENAS
     from robnas.search.nasnet import NASNet
     from robnas.search.pc_darts import PCDARTS
+    from robnas.search.pdarts import PDARTS
     from robnas.search.random_search import Random
     from robnas.search.sampled import Sampled
     from robnas.search.sgas import SGAS
@@ -22,9 +24,11 @@ __all__ = [
     "DARTS",
     "ENAS",
     "PCDARTS",
+    "PDARTS",
     "SGAS",
     "SNAS",
     "AmoebaNet",
+    "DrNAS",
     "NASNet",
     "Random",
     "Relaxed",
@@ -41,9 +45,11 @@ __getattr__ = lazy.names(
         "damping": "damp",
         "darts": "DARTS",
         "derive": "top_two_edges",
+        "drnas": "DrNAS",
         "enas": "ENAS",
         "nasnet": "NASNet",
         "pc_darts": "PCDARTS",
+        "pdarts": "PDARTS",
         "random_search": "Random",
         "sampled": "Sampled",
         "sgas": "SGAS",
