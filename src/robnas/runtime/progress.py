@@ -29,12 +29,16 @@ class EpochLines(ProgressBar):
         self._start = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Losses and accuracies. The model's own hook comes after this one: what it logs there is not in the line."""
+        """Losses and accuracies, and what callbacks have to add by a method `line`.
+
+        The model's own hook comes after this one: what it logs there is not in the line.
+        """
         super().on_train_epoch_end(trainer, pl_module)
         epochs = f"/{trainer.max_epochs}" if trainer.max_epochs and trainer.max_epochs > 0 else ""
         now = time.monotonic()
         numbers = [f"{k} {float(v):.4g}" for k, v in sorted(trainer.callback_metrics.items()) if of_an_epoch(k)]
-        self.print("  ".join([f"epoch {trainer.current_epoch + 1}{epochs}", *numbers, f"{now - self._start:.1f} s"]))
+        words = [c.line(pl_module) for c in trainer.callbacks if hasattr(c, "line")]  # type: ignore[attr-defined]
+        self.print("  ".join([f"epoch {trainer.current_epoch + 1}{epochs}", *numbers, *filter(None, words), f"{now - self._start:.1f} s"]))
         self._start = now
 
 

@@ -1,8 +1,9 @@
-"""How the weights of operations went over a search, as a picture."""
+"""How a search went, as a picture: the weights of operations of a relaxed one, the scores of architectures of a sampled one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,14 +31,23 @@ COLOURS = {
 """Families share a hue, and only the skip connect, which §5.1 is about, is red."""
 
 
-def draw_weights(epochs: Sequence[int], weights: Mapping[str, Tensor], space: Space, genotype: Genotype) -> Figure:
+GONE = "#f3f3f3"
+"""Behind an edge that has no operation left."""
+
+
+def draw_weights(
+    epochs: Sequence[int], weights: Mapping[str, Tensor], space: Space, genotype: Genotype, stages: Sequence[int] = ()
+) -> Figure:
     """One panel an edge, arranged as the cell is: a row for each node, a column for each source; bands are weights of operations.
+
+    An operation that is pruned has no band any more.
 
     Args:
         epochs: [T], after how many epochs.
         weights: per kind of cell [T, E, O].
         space: orders edges and operations.
         genotype: what was derived; its edges stand in a bold frame with the operation's name.
+        stages: epochs with which a stage begins; each a line.
     """
     from matplotlib.figure import Figure
 
@@ -47,6 +57,7 @@ def draw_weights(epochs: Sequence[int], weights: Mapping[str, Tensor], space: Sp
     parts: Any = figure.subfigures(2, 1, hspace=0.03)
     for kind, part in zip(CELL_KINDS, parts, strict=True):
         title = f"{TITLES[kind]}: weight of each operation, epoch by epoch\nBold frames: the edges that the cell keeps"
+        title += "; dashed: a new stage" if stages else ""
         part.suptitle(title, fontsize=11, x=0.01, ha="left")
         grid = part.subplots(space.nodes, sources, sharex=True, sharey=True, squeeze=False)
         kept = {(node, edge.source): edge.operation for node, edges in genotype.cells[kind].numbered() for edge in edges}
@@ -56,12 +67,31 @@ def draw_weights(epochs: Sequence[int], weights: Mapping[str, Tensor], space: Sp
             axes = grid[node - 2][source]
             axes.set_visible(True)
             _bands(axes, epochs, weights[kind][:, e], space)
+            for border in stages:
+                axes.axvline(border, color="black", linewidth=0.8, linestyle=(0, (4, 2)))
             _label(axes, node, source, last=node == space.nodes + 1)
             if operation := kept.get((node, source)):
                 _frame(axes, operation)
         handles = [_swatch(operation) for operation in space.operations]  # as the bands lie
         place, columns = ("upper right", 2) if corner else ("outside right upper", 1)
         part.legend(handles=handles, loc=place, fontsize=9.5, frameon=False, ncols=columns)
+    return figure
+
+
+def draw_scores(scores: Sequence[float]) -> Figure:
+    """Each architecture's score in the order in which they were told, and the best so far. scores: [n], at least one."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.subplots()
+    numbers = range(1, len(scores) + 1)
+    axes.scatter(numbers, scores, s=max(2, 24 - len(scores) // 50), color="#4292c6", alpha=0.6, linewidths=0, label="an architecture")
+    axes.step(numbers, list(accumulate(scores, max)), where="post", color="#d62728", linewidth=1.6, label="best so far")
+    axes.set(xlabel="architectures scored", ylabel="score", title=f"{len(scores)} architectures, best {max(scores):.4g}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
     return figure
 
 
@@ -80,6 +110,8 @@ def _bands(axes: Axes, epochs: Sequence[int], weights: Tensor, space: Space) -> 
     from matplotlib.ticker import MaxNLocator
 
     colours = [COLOURS.get(o, "#000000") for o in reversed(space.operations)]
+    if not weights[-1].any():
+        axes.set_facecolor(GONE)
     axes.stackplot(epochs, weights.T.flip(0).double().numpy(), colors=colours, linewidth=0.3, edgecolor="white")
     axes.set(xlim=(epochs[0], max(epochs[-1], epochs[0] + 1)), ylim=(0, 1), yticks=[0, 0.5, 1])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))

@@ -1,0 +1,42 @@
+"""The pictures of a search: its cells, and how it came to them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from robnas.search.figures import draw_scores, draw_weights, save
+from robnas.space.genotype import Genotype
+
+if TYPE_CHECKING:
+    from robnas.tasks.supernet_task import SupernetTask
+
+
+def draw_cells(stem: Path, genotype: Genotype) -> Path:
+    """`stem`.{svg,png}, a fifth of a second → the .png."""
+    from robnas.space.drawing import draw
+
+    return next(path for path in draw(genotype, stem) if path.suffix == ".png")
+
+
+def draw_search(
+    folder: Path, epochs: Sequence[int], weights: Mapping[str, Tensor], search: "SupernetTask", genotype: Genotype
+) -> list[Path]:
+    """cells.{svg,png} in `folder`, with α also alpha.{svg,png}, with scores scores.{svg,png} → the .png.
+
+    Args:
+        folder: made where it is not there.
+        epochs: [T], after how many epochs.
+        weights: per kind of cell [T, E, O]; empty without α.
+        search: of it, the searcher says its stages and scores.
+        genotype: what was found.
+    """
+    pictures = [draw_cells(folder / "cells", genotype)]
+    searcher = search.searcher
+    if weights:
+        borders = sorted({searcher.stage(epoch, epochs[-1]).first for epoch in range(epochs[-1])} - {0})
+        pictures.append(save(draw_weights(epochs, weights, search.space, genotype, borders), folder / "alpha")[1])
+    if scores := getattr(searcher, "scores", []):
+        pictures.append(save(draw_scores(scores), folder / "scores")[1])
+    return pictures
