@@ -17,13 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robnas.space import fused_bypass as bypass
 from robnas.space import plain
 from robnas.space.depthwise import channels_last
+from robnas.space.fused_bypass import Nodes
 from robnas.space.fused_input import runs, spread
 from robnas.space.fused_norm import Maps, Rows, per_group
 from robnas.space.fused_source import Kept, Source
+from robnas.space.partial import join
 from robnas.space.plain import Pass
-from robnas.space.plan import Plan
+from robnas.space.plan import Group, Plan
 
 
 def suits(x: Tensor) -> bool:
@@ -41,15 +44,22 @@ class _Cell(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: Pass, before: Tensor, last: Tensor, coefficients: Tensor, *weights: Tensor) -> Tensor:
         plan, named = run.plan, _by_owner(run.keys, weights)
-        n, c, h, w = before.shape
-        h, w = ((h + 1) // 2, (w + 1) // 2) if plan.reduction else (h, w)
+        nodes = Nodes(plan, before)
+        c, (n, _, h, w) = nodes.c, nodes.mixed.shape
         rows = Rows(run, n * h * w)
-        nodes = before.new_zeros(n, h, w, plan.space.nodes * c).permute(0, 3, 1, 2)  # node i in channels (i-2)·C to (i-1)·C
         shift = before.new_zeros(plan.space.nodes, c)  # what is still to be added to each
         kept: Kept = {}
-        for (source, groups), factor in zip(plan.groups.items(), torch.split(coefficients, _sizes(plan)), strict=True):
-            x = (before, last)[source] if source < 2 else nodes[:, _channels(source, c)] + shift[source - 2].view(1, c, 1, 1)
-            kept[source, "x"] = x
+        for source, factor, past in _by_source(plan, coefficients):
+            if source < 2:
+                whole = (before, last)[source]
+            else:
+                mixed, passed = nodes.of(source)
+                whole = join(mixed + shift[source - 2].view(1, c, 1, 1), passed)
+            if plan.bypass[source]:
+                kept |= {((source, "bypass"), name): t for name, t in bypass.forward(nodes, source, whole, past).items()}
+            if not (groups := plan.groups[source]):
+                continue
+            kept[source, "x"] = x = channels_last(whole[:, :c])
             y = Source(run, source, x, named).forward(rows, kept, train=any(ctx.needs_input_grad[4:]))
             final = plan.rows[source][1]
             k = sum(len(g.nodes) for g in final)
@@ -60,17 +70,15 @@ class _Cell(torch.autograd.Function):
                 to = plan.index(f"nodes {source}", [n - 2 for g in final for n in g.nodes], x.device)
                 shift.index_add_(0, to, mean * scale[:k], alpha=-1)
             for (g, term), s in zip(y.items(), per_group(scale, groups), strict=True):
-                whole = spread(term, s.shape[1] // term.shape[1])
+                wide = spread(term, s.shape[1] // term.shape[1])
                 for here, among in runs(g, c):
-                    part = (whole, s) if among == slice(0, s.shape[1]) else (whole[:, among], s[:, among])
-                    nodes[:, here].addcmul_(*part)
+                    part = (wide, s) if among == slice(0, s.shape[1]) else (wide[:, among], s[:, among])
+                    nodes.mixed[:, here].addcmul_(*part)
         rows.move()
-        nodes.add_(shift.view(1, -1, 1, 1))
+        nodes.mixed.add_(shift.view(1, -1, 1, 1))
         ctx.run, ctx.keys, ctx.n = run, list(kept), n * h * w
         ctx.save_for_backward(before, last, coefficients, *weights, *kept.values())
-        if plan.outputs == tuple(range(2, 2 + plan.space.nodes)):
-            return nodes
-        return torch.cat([nodes[:, _channels(node, c)] for node in plan.outputs], 1)
+        return nodes.output()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -79,32 +87,46 @@ class _Cell(torch.autograd.Function):
             return _differentiable(ctx, grads[0], saved[:border])
         (before, _, coefficients), weights = saved[:3], saved[3:border]
         named, own = _by_owner(run.keys, weights), _by_owner(ctx.keys, saved[border:])
-        c, rows = before.shape[1], Rows(run, ctx.n)
-        g_nodes = _of_nodes(grads[0], plan, c)
+        nodes, rows = Nodes.gradient(plan, before, grads[0]), Rows(run, ctx.n)
         g_inputs: dict[int, Tensor] = {}
         g_weights: Kept = {}
         g_factors: list[Tensor] = []
-        for (source, groups), factor in reversed(list(zip(plan.groups.items(), torch.split(coefficients, _sizes(plan)), strict=True))):
-            read = Source(run, source, own[source]["x"], named)
-            gs: Maps = {}
-            for g in groups:
-                same = next((other for other in gs if other.nodes == g.nodes), None)
-                parts = [g_nodes[:, here] for here, _ in runs(g, c)]
-                gs[g] = gs[same] if same else channels_last(torch.cat(parts, 1) if len(parts) > 1 else parts[0])
+        g_past: list[Tensor] = []
+        for source, factor, past in reversed(_by_source(plan, coefficients)):
+            g_x = None
             want_x = source >= 2 or ctx.needs_input_grad[1 + source]
-            g_x, g_factor = read.backward(rows, own, gs, factor, g_weights, want_x, any(ctx.needs_input_grad[4:]))
-            g_factors.append(g_factor)
+            if plan.groups[source]:
+                read = Source(run, source, own[source]["x"], named)
+                gs = _gradients(nodes, plan.groups[source])
+                g_x, g_factor = read.backward(rows, own, gs, factor, g_weights, want_x, any(ctx.needs_input_grad[4:]))
+                g_factors.append(g_factor)
+            if plan.bypass[source]:
+                g_rest, g_b = bypass.backward(nodes, source, own[source, "bypass"], past)
+                g_past.append(g_b)
+                g_x = torch.cat((g_rest.new_zeros(len(g_rest), nodes.c, *g_rest.shape[2:]) if g_x is None else g_x, g_rest), 1)
             if g_x is not None and source >= 2:
-                g_nodes[:, _channels(source, c)].add_(g_x)
-            elif g_x is not None:
+                nodes.add(source, g_x)
+            elif g_x is not None and want_x:
                 g_inputs[source] = g_x
-        g_coefficients = torch.cat(g_factors[::-1]) if g_factors else torch.zeros_like(coefficients)
+        found = g_factors[::-1] + g_past[::-1]
+        g_coefficients = torch.cat(found) if found else torch.zeros_like(coefficients)
         return None, g_inputs.get(0), g_inputs.get(1), g_coefficients, *(g_weights.get(key) for key in run.keys)
+
+
+def _gradients(nodes: Nodes, groups: Sequence[Group]) -> Maps:
+    """Of the nodes that each group feeds; groups that feed the same ones share it."""
+    shared: dict[tuple[int, ...], Tensor] = {}
+    for g in groups:
+        if g.nodes not in shared:
+            parts = [nodes.mixed[:, here] for here, _ in runs(g, nodes.c)]
+            shared[g.nodes] = channels_last(torch.cat(parts, 1) if len(parts) > 1 else parts[0])
+    return {g: shared[g.nodes] for g in groups}
 
 
 def _differentiable(ctx: Any, g: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
     """The gradients from the plain path, as functions of the inputs and of g that can be differentiated again."""
     needed = ctx.needs_input_grad[1:]
+    inputs = tuple(t.view_as(t) for t in inputs)  # a cell's input may itself depend on the coefficients: that is not for this cell to say
     out = plain.cell(ctx.run._replace(moving=False), (inputs[0], inputs[1]), inputs[2], inputs[3:])
     wanted = [t for t, n in zip(inputs, needed, strict=True) if n]
     found = iter(torch.autograd.grad(out, wanted, g, create_graph=True, allow_unused=True))
@@ -119,21 +141,8 @@ def _by_owner(keys: Sequence[tuple[Any, str]], tensors: Sequence[Tensor]) -> dic
     return owned
 
 
-def _sizes(plan: Plan) -> list[int]:
-    """Coefficients of each source."""
-    return [sum(len(g.nodes) for g in groups) for groups in plan.groups.values()]
-
-
-def _channels(node: int, c: int) -> slice:
-    return slice((node - 2) * c, (node - 1) * c)
-
-
-def _of_nodes(g: Tensor, plan: Plan, c: int) -> Tensor:
-    """The output's gradient as that of all nodes, in memory of our own."""
-    if plan.outputs == tuple(range(2, 2 + plan.space.nodes)):
-        return g.clone(memory_format=torch.channels_last)
-    n, _, h, w = g.shape
-    g_nodes = g.new_zeros(n, h, w, plan.space.nodes * c).permute(0, 3, 1, 2)
-    for part, node in zip(torch.split(g, c, 1), plan.outputs, strict=True):
-        g_nodes[:, _channels(node, c)].add_(part)
-    return g_nodes
+def _by_source(plan: Plan, coefficients: Tensor) -> list[tuple[int, Tensor, Tensor]]:
+    """(source, coefficients of its groups, of what bypasses them)."""
+    sizes = [sum(len(g.nodes) for g in groups) for groups in plan.groups.values()] + [len(nodes) for nodes in plan.bypass.values()]
+    parts = torch.split(coefficients, sizes)
+    return [(source, parts[i], parts[len(plan.groups) + i]) for i, source in enumerate(plan.groups)]

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from robnas.space import depthwise
 from robnas.space.depthwise import channels_last
-from robnas.space.fused_input import Input, on_even
+from robnas.space.fused_input import Input, gather, on_even, spread
 from robnas.space.plain import both_grids
 from robnas.space.plan import Group
 
@@ -200,21 +200,21 @@ class MeanPool:
 
 
 class Identity:
-    """The source as it is. One map for all edges."""
+    """The source as it is: one map for all edges. With a mask (dropout) one for each."""
 
     @staticmethod
     def forward(group: Group, read: Input, w: Named, train: bool) -> tuple[Tensor, Named]:
         """→ y, kept."""
-        return read.x, {}
+        return Identity.term(group, read, w), w
 
     @staticmethod
     def term(group: Group, read: Input, kept: Named) -> Tensor:
         """→ y."""
-        return read.x
+        return spread(read.x, len(group.nodes)) * kept["mask"] if kept else read.x
 
     @staticmethod
     def backward(group: Group, g: Tensor, read: Input, w: Named, kept: Named, want_x: bool) -> Named:
         """→ gradients of w."""
         if want_x:
-            read.add_x(g)
+            read.add_x(gather(g * kept["mask"], len(group.nodes)) if kept else g)
         return {}

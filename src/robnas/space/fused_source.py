@@ -31,6 +31,8 @@ class Source:
         self.first, self.final = run.plan.rows[source]
         self.read = Input(x, 2 if run.plan.halves(source) else 1)
         self.weights = {g: named.get((source, g.operation), {}) for g in self.groups}
+        if source in run.masks:
+            self.weights |= {g: {"mask": run.masks[source]} for g in self.groups if run.plan.identity(g)}
         self.paths = {g: self._path(run.plan, g) for g in self.groups if g not in self.first}
 
     def _path(self, plan: Plan, group: Group) -> Any:

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robnas.space import fused, plain
-from robnas.space.plan import DILATED, SEPARABLE, Plan, ordered, targets
+from robnas.space.plan import DILATED, SEPARABLE, Plan, every_place, ordered, targets
 from robnas.space.search_space import Space
 
 
@@ -21,6 +22,14 @@ class Statistics:
     frozen: bool = False
 
 
+class Dropout(NamedTuple):
+    """On identity skips in one pass: probability; this rank's first input among those of all ranks, and how many these are."""
+
+    probability: float
+    first: int
+    total: int
+
+
 class MixedCell(nn.Module):
     """The mixed operations of one cell (Eq. 3), all edges that leave a source and carry the same operation as one kernel.
 
@@ -29,26 +38,28 @@ class MixedCell(nn.Module):
 
     Args:
         space: operations and nodes.
-        channels: C of every node.
+        channels: C of every node; C/K in its operations.
         reduction: whether the two inputs are halved.
         statistics: how its batch norms behave.
+        partial: K (`partial.py`).
     """
 
     mean: Tensor
     var: Tensor
 
-    def __init__(self, space: Space, channels: int, reduction: bool, statistics: Statistics) -> None:
+    def __init__(self, space: Space, channels: int, reduction: bool, statistics: Statistics, partial: int = 1) -> None:
         super().__init__()
-        self.space, self.channels, self.statistics = space, channels, statistics
-        self.places = {row: place for place, row in enumerate(Plan.everything(space, reduction).every_row)}
+        self.space, self.channels, self.statistics, self.partial = space, channels, statistics, partial
+        self.places = every_place(space, reduction)
+        c = channels // partial
         self.sources = nn.ModuleList(
-            nn.ModuleDict({o: _weights(o, channels, len(targets(space, s)), reduction and s < 2) for o in ordered(space)})
+            nn.ModuleDict({o: _weights(o, c, len(targets(space, s)), reduction and s < 2) for o in ordered(space)})
             for s in range(1 + space.nodes)
         )
-        self.register_buffer("mean", torch.zeros(len(self.places), channels))
-        self.register_buffer("var", torch.ones(len(self.places), channels))
+        self.register_buffer("mean", torch.zeros(len(self.places), c))
+        self.register_buffer("var", torch.ones(len(self.places), c))
 
-    def forward(self, before: Tensor, last: Tensor, coefficients: Tensor, plan: Plan) -> Tensor:
+    def forward(self, before: Tensor, last: Tensor, coefficients: Tensor, plan: Plan, dropout: Dropout | None = None) -> Tensor:
         """before, last: [N, C, H, W]; coefficients: of `plan`, in its order → the nodes that `plan` concatenates, [N, ·, H′, W′]."""
         rows = None
         if len(plan.every_row) < len(self.places):
@@ -56,13 +67,26 @@ class MixedCell(nn.Module):
         mean, var = (self.mean, self.var) if rows is None else (self.mean[rows], self.var[rows])
         keys, weights = self._living(plan)
         moving = self.training and not self.statistics.frozen
-        run = plain.Pass(plan, keys, mean, var, self.training, moving, self.statistics.across_ranks)
+        masks = self._masks(plan, before, dropout) if dropout else {}
+        run = plain.Pass(plan, keys, mean, var, self.training, moving, self.statistics.across_ranks, masks)
         compute = fused.cell if fused.suits(before) else plain.cell
         out = compute(run, (before, last), coefficients, weights)
         if moving and rows is not None:
             self.mean.index_copy_(0, rows, mean)
             self.var.index_copy_(0, rows, var)
         return out
+
+    def _masks(self, plan: Plan, x: Tensor, dropout: Dropout) -> dict[int, Tensor]:
+        """By source, 0 or 1/(1 − p) for each value that its identity skips pass on, [N, K·C, H, W]. Drawn for the inputs of all ranks."""
+        n, channels, h, w = x.shape
+        h, w = ((h + 1) // 2, (w + 1) // 2) if plan.reduction else (h, w)
+        found = {}
+        for group in plan.each():
+            if plan.identity(group):
+                ones = x.new_ones(dropout.total, h, w, len(group.nodes) * channels // self.partial)
+                drawn = F.dropout(ones, dropout.probability)[dropout.first : dropout.first + n]
+                found[group.source] = drawn.permute(0, 3, 1, 2)
+        return found
 
     def _living(self, plan: Plan) -> tuple[list[tuple[tuple[int, str], str]], list[Tensor]]:
         """Keys and weights of what is alive."""

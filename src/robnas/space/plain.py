@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robnas.batch_norm import batch_norm
+from robnas.space.partial import halve, join
 from robnas.space.plan import DILATED, POOLS, Group, Plan
 
 EPS = 1e-5
@@ -23,7 +24,8 @@ class Pass(NamedTuple):
     """What is fixed for one pass through a cell.
 
     plan: what to compute; keys: ((source, operation), name) of its weights; mean, var: [R, C] running statistics of its rows, moved in
-    place while `moving`; training: moments of the batch, else the running ones; across_ranks: of all ranks' batch.
+    place while `moving`; training: moments of the batch, else the running ones; across_ranks: of all ranks' batch; masks: by source, what
+    its identity skips are multiplied with, [N, K·C, H, W].
     """
 
     plan: Plan
@@ -33,32 +35,43 @@ class Pass(NamedTuple):
     training: bool
     moving: bool
     across_ranks: bool
+    masks: Mapping[int, Tensor]
 
 
 def cell(run: Pass, inputs: tuple[Tensor, Tensor], coefficients: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """inputs: two of [N, C, H, W]; coefficients: [number of coefficients] → the output nodes, [N, outputs·C, H′, W′]."""
+    """inputs: two of [N, C, H, W]; coefficients: of groups, then of what bypasses them → the output nodes, [N, outputs·C, H′, W′]."""
     plan, named = run.plan, dict(zip(run.keys, weights, strict=True))
-    n, c, h, w = inputs[0].shape
+    n, channels, h, w = inputs[0].shape
+    h, w = ((h + 1) // 2, (w + 1) // 2) if plan.reduction else (h, w)
+    c = channels // plan.partial
     rows = _Rows(run)
-    factors = iter(torch.split(coefficients, [len(g.nodes) for g in plan.each()]))
-    zero = inputs[0].new_zeros(n, c, *((h + 1) // 2, (w + 1) // 2) if plan.reduction else (h, w))
-    nodes: dict[int, Tensor] = dict(enumerate(inputs)) | dict.fromkeys(range(2, 2 + plan.space.nodes), zero)
+    parts = torch.split(coefficients, [len(nodes) for nodes in (*(g.nodes for g in plan.each()), *plan.bypass.values())])
+    factors, past = iter(parts), dict(zip(reversed(plan.bypass), reversed(parts), strict=False))
+    mixed = dict.fromkeys(range(2, 2 + plan.space.nodes), inputs[0].new_zeros(n, c, h, w))
+    passed = dict.fromkeys(mixed, inputs[0].new_zeros(n, channels - c, h, w))
     for source, (first, _) in plan.rows.items():
-        x, step = nodes[source], 2 if plan.halves(source) else 1
+        whole, step = inputs[source] if source < 2 else join(mixed[source], passed[source]), 2 if plan.halves(source) else 1
+        x = whole[:, :c]
         r = x.relu()
         halfway = {g: rows.norm(_separable(r, g, named, 1, step), len(g.nodes)).relu() for g in first}
         for group in plan.groups[source]:
             k = len(group.nodes)
             factor = next(factors)
             if plan.identity(group):
-                terms = [x * a for a in factor]
+                each = torch.split(run.masks[source], c, 1) if source in run.masks else ()
+                terms = [x * m * a for a, m in zip(factor, each, strict=True)] if each else [x * a for a in factor]
             else:
                 y = _separable(halfway[group], group, named, 2, 1) if group in halfway else _before_norm(x, r, group, named, step)
                 scaled = rows.norm(y, k) * factor.to(y.dtype).repeat_interleave(c)[:, None, None]
                 terms = list(torch.split(scaled, c, 1))
-            for node, term in zip(group.nodes, terms, strict=True):
-                nodes[node] = nodes[node] + term
-    return torch.cat([nodes[node] for node in plan.outputs], 1)
+            for i, term in zip(group.nodes, terms, strict=True):
+                mixed[i] = mixed[i] + term
+        if plan.bypass[source]:
+            rest = halve(whole[:, c:]) if step == 2 else whole[:, c:]
+            for i, b in zip(plan.bypass[source], past[source], strict=True):
+                passed[i] = passed[i] + rest * b
+    found = [join(mixed[i], passed[i]) for i in plan.outputs]
+    return torch.cat([x if i in plan.counted else torch.zeros_like(x) for i, x in zip(plan.outputs, found, strict=True)], 1)
 
 
 class _Rows:

@@ -1,7 +1,7 @@
 """Which kernels a cell runs: the living operations of a mixture, grouped by the source they read. Decided once for each mask."""
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import torch
@@ -39,31 +39,45 @@ class Plan:
     Args:
         space: edges and operations.
         alive: [E, O] bool, or None for all.
-        outputs: nodes that the cell concatenates; what no path leads to from there is left out.
+        outputs: nodes that the cell concatenates.
         reduction: whether the skip connects of the cell's inputs have to halve the resolution.
+        counted: those of `outputs` whose channels are not zero; all if None. What no path leads to from there is left out.
+        partial: K; one of K channels goes through the operations, and the others pass by where anything is alive on an edge, zero
+            included.
     """
 
-    def __init__(self, space: Space, alive: Tensor | None, outputs: tuple[int, ...], reduction: bool) -> None:
-        self.space, self.outputs, self.reduction = space, outputs, reduction
+    def __init__(
+        self,
+        space: Space,
+        alive: Tensor | None,
+        outputs: tuple[int, ...],
+        reduction: bool,
+        counted: tuple[int, ...] | None = None,
+        partial: int = 1,
+    ) -> None:
+        self.space, self.outputs, self.reduction, self.partial = space, outputs, reduction, partial
+        self.counted = frozenset(outputs if counted is None else counted)
         self._sent: dict[tuple[str, torch.device], Tensor] = {}
         names = ordered(space)
-        wanted = torch.ones(len(space.edges), len(space.operations), dtype=torch.bool) if alive is None else alive
-        lives = {
-            (n, s, o)
-            for (n, s), row in zip(space.edges, wanted.tolist(), strict=True)
-            for o, w in zip(space.operations, row, strict=True)
-            if w
-        }
-        used = set(outputs)
+        if alive is None:
+            lives = dict.fromkeys(space.edges, frozenset(space.operations))
+        else:
+            rows = zip(space.edges, alive.tolist(), strict=True)
+            lives = {edge: frozenset(o for o, w in zip(space.operations, row, strict=True) if w) for edge, row in rows}
+        leads = {edge for edge, there in lives.items() if there and (partial > 1 or there != {"zero"})}
+        used = set(self.counted)
         for node in reversed(range(2, 2 + space.nodes)):
             if node in used:
-                used |= {s for s in range(node) if any((node, s, o) in lives for o in names)}
+                used |= {s for s in range(node) if (node, s) in leads}
         self.groups: dict[int, list[Group]] = {}
+        self.bypass: dict[int, tuple[int, ...]] = {}
+        """By source, in the order of `groups`: the nodes into which the other channels pass."""
         for source in range(1 + space.nodes):
-            nodes = [n for n in targets(space, source) if n in used]
-            groups = [Group(o, source, tuple(n for n in nodes if (n, source, o) in lives)) for o in names]
-            if groups := [g for g in groups if g.nodes]:
-                self.groups[source] = groups
+            nodes = [n for n in targets(space, source) if n in used and (n, source) in leads]
+            if nodes:
+                groups = [Group(o, source, tuple(n for n in nodes if o in lives[n, source])) for o in names]
+                self.groups[source] = [g for g in groups if g.nodes]
+                self.bypass[source] = tuple(nodes) if partial > 1 else ()
 
     def identity(self, group: Group) -> bool:
         """Whether it passes its source on as it is."""
@@ -99,15 +113,15 @@ class Plan:
         return [edge[n, g.source] * len(operation) + operation[g.operation] for g in self.each() for n in g.nodes]
 
     @cached_property
+    def edges(self) -> list[int]:
+        """For every edge past which channels pass, in the order of `bypass`, its place in [E]."""
+        return [self.space.edges.index((node, source)) for source, nodes in self.bypass.items() for node in nodes]
+
+    @cached_property
     def places(self) -> list[int]:
         """For every row, in order, its place among all rows that such a cell may have."""
-        among = {row: place for place, row in enumerate(self.everything(self.space, self.reduction).every_row)}
+        among = every_place(self.space, self.reduction)
         return [among[row] for row in self.every_row]
-
-    @classmethod
-    def everything(cls, space: Space, reduction: bool) -> "Plan":
-        """The plan of a cell of which nothing is left out."""
-        return cls(space, None, tuple(range(2, 2 + space.nodes)), reduction)
 
     def index(self, name: str, numbers: list[int], device: torch.device) -> Tensor:
         """`numbers` as int64 on a device; sent there once under this name, so that a pass waits for nothing."""
@@ -119,6 +133,13 @@ class Plan:
         """All groups, source by source."""
         for groups in self.groups.values():
             yield from groups
+
+
+@cache
+def every_place(space: Space, reduction: bool) -> Mapping[tuple[int, int, str, int], int]:
+    """By row: its place in a cell of which nothing is left out."""
+    everything = Plan(space, None, tuple(range(2, 2 + space.nodes)), reduction)
+    return {row: place for place, row in enumerate(everything.every_row)}
 
 
 def ordered(space: Space) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -10,14 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from robnas import collectives
 from robnas.batch_norm import batch_norm
 from robnas.errors import require, unknown
-from robnas.space.mixed_cell import MixedCell, Statistics
+from robnas.space.mixed_cell import Dropout, MixedCell, Statistics
 from robnas.space.mixture import Mixture
 from robnas.space.plain import both_grids
 from robnas.space.plan import Plan
 from robnas.space.search_space import CELL_KINDS, OPERATIONS, Space
 from robnas.space.stack import reductions
+
+PLANS = 256
+"""So many are kept: a search that samples makes a new one in every step."""
 
 
 class Norm(nn.BatchNorm2d):
@@ -85,6 +90,7 @@ class Supernet(nn.Module):
         stem_multiplier: the stem has this many times `init_channels`.
         across_ranks: whether the batch of every batch norm is that of all ranks.
         concat: per cell kind, the nodes that make up the output, where they differ from the space's or between kinds.
+        partial: K; one of so many channels goes through the operations, the others pass by (`partial.py`). 1: all of them.
     """
 
     def __init__(
@@ -98,11 +104,14 @@ class Supernet(nn.Module):
         stem_multiplier: int = 3,
         across_ranks: bool = False,
         concat: Mapping[str, tuple[int, ...]] | None = None,
+        partial: int = 1,
     ) -> None:
         super().__init__()
         for name, value in {"num_classes": num_classes, "layers": layers, "init_channels": init_channels}.items():
             require(value >= 1, f"{name}: {value} is below 1")
-        self.space = space or Space()
+        divides = partial >= 1 and init_channels % partial == 0
+        require(divides, f"partial: one of {partial} channels cannot be mixed where a node has {init_channels} (init_channels)")
+        self.space, self.partial = space or Space(), partial
         for operation in self.space.operations:
             if operation not in OPERATIONS:
                 raise unknown("operation", operation, OPERATIONS)
@@ -111,7 +120,7 @@ class Supernet(nn.Module):
             known = range(2, 2 + self.space.nodes)
             require(len(nodes) > 0 and set(nodes) <= set(known), f"concat of {kind}: {list(nodes)} are not all among nodes {list(known)}")
         self.statistics = Statistics(across_ranks)
-        self._plans: dict[tuple[str, bytes], Plan] = {}
+        self._plans: OrderedDict[tuple[str, bytes, tuple[int, ...]], Plan] = OrderedDict()
 
         c_before = c_last = stem_multiplier * init_channels
         self.stem = nn.Sequential(nn.Conv2d(in_channels, c_last, 3, padding=1, bias=False), Norm(c_last, self.statistics, affine=True))
@@ -120,7 +129,7 @@ class Supernet(nn.Module):
             reduction = i in reductions(layers)
             c, kind = (2 * c, "reduce") if reduction else (c, "normal")
             before, last = Preprocess(c_before, c, halve, self.statistics), Preprocess(c_last, c, False, self.statistics)
-            self.layers.append(Layer(kind, before, last, MixedCell(self.space, c, reduction, self.statistics)))
+            self.layers.append(Layer(kind, before, last, MixedCell(self.space, c, reduction, self.statistics, partial)))
             c_before, c_last, halve = c_last, c * len(self.outputs[kind]), reduction
         self.classifier = nn.Linear(c_last, num_classes)
 
@@ -128,11 +137,12 @@ class Supernet(nn.Module):
         """x: [N, in_channels, H, W] → logits [N, num_classes]. Weights that the mixture leaves out get no gradient."""
         mixture.check(self.space)
         told = {kind: self._told(mixture, kind) for kind in CELL_KINDS}
+        dropout = self._dropout(mixture, len(x))
         last = self.stem(x.contiguous(memory_format=torch.channels_last))
         r_before = r_last = F.relu(last)
         for layer in self.layers:
             plan, coefficients = told[layer.kind]  # type: ignore[index]
-            last = layer.cell(layer.before(r_before), layer.last(r_last), coefficients, plan)  # type: ignore[operator]
+            last = layer.cell(layer.before(r_before), layer.last(r_last), coefficients, plan, dropout)  # type: ignore[operator]
             r_before, r_last = r_last, F.relu(last)
         logits: Tensor = self.classifier(last.mean((2, 3)))
         return logits
@@ -147,11 +157,32 @@ class Supernet(nn.Module):
             self.statistics.frozen = held
 
     def _told(self, mixture: Mixture, kind: str) -> _Told:
-        alive = mixture.alive.get(kind)
-        key = kind, b"" if alive is None else alive.numpy().tobytes()
+        plan, weights = self._plan(mixture, kind), mixture.weights[kind]
+        edges = mixture.edges.get(kind)
+        if edges is not None:
+            weights = weights * edges[:, None]
+        coefficients = weights.flatten().index_select(0, plan.index("coefficients", plan.coefficients, weights.device))
+        if self.partial > 1:
+            edges = weights.new_ones(len(self.space.edges)) if edges is None else edges
+            coefficients = torch.cat((coefficients, edges.index_select(0, plan.index("edges", plan.edges, edges.device))))
+        return _Told(plan, coefficients)
+
+    def _plan(self, mixture: Mixture, kind: str) -> Plan:
+        alive, outputs = mixture.alive.get(kind), self.outputs[kind]
+        counted = mixture.outputs.get(kind, outputs)
+        key = kind, b"" if alive is None else alive.numpy().tobytes(), tuple(counted)
         if key not in self._plans:
-            self._plans[key] = Plan(self.space, alive, self.outputs[kind], kind == "reduce")
-        plan, weights = self._plans[key], mixture.weights[kind]
-        if kind in mixture.edges:
-            weights = weights * mixture.edges[kind][:, None]
-        return _Told(plan, weights.flatten().index_select(0, plan.index("coefficients", plan.coefficients, weights.device)))
+            fits = len(counted) > 0 and set(counted) <= set(outputs)
+            require(fits, f"mixture: outputs {list(counted)} of {kind} cells are not among the supernet's, {list(outputs)}")
+            self._plans[key] = Plan(self.space, alive, outputs, kind == "reduce", counted, self.partial)
+            if len(self._plans) > PLANS:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(key)
+        return self._plans[key]
+
+    def _dropout(self, mixture: Mixture, n: int) -> Dropout | None:
+        """Ranks hold consecutive inputs of one batch."""
+        if not (self.training and mixture.dropout):
+            return None
+        sizes = collectives.gather(n)
+        return Dropout(mixture.dropout, sum(sizes[: collectives.rank()]), sum(sizes))
