@@ -49,7 +49,7 @@ class SNAS(Relaxed):
 
     def figures(self) -> dict[str, float]:
         """λ of this epoch."""
-        return {"temperature": self.now}
+        return super().figures() | {"temperature": self.now}
 
     def state(self) -> dict[str, Any]:
         """λ, and what every relaxed search has."""
