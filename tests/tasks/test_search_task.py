@@ -75,7 +75,7 @@ def test_alpha_stands_still_in_warm_up_and_weights_do_not(tmp_path):
     t = trainer(tmp_path, limit_train_batches=1.0, max_epochs=2, max_steps=7)
     t.fit(task, digits())
     fresh = search()
-    fresh._build(task.data)
+    fresh._build(task.data, task.stage)
     for (name, now), start in zip(task.named_parameters(), fresh.parameters(), strict=True):
         assert torch.equal(now, start) == name.startswith("searcher."), name
 

@@ -9,10 +9,10 @@ from robnas.search.configured import Configured, arguments
 from robnas.space.search_space import Space
 
 if TYPE_CHECKING:
-    from robnas.tasks.supernet_task import SupernetTask
+    from robnas.tasks.supernet_module import SupernetModule
 
 
-def plain(task: "SupernetTask") -> dict[str, Any]:
+def plain(task: "SupernetModule") -> dict[str, Any]:
     """All arguments of a search: `Search(**…)` makes it again."""
     return {name: _plain(getattr(task, name)) for name in arguments(type(task))}
 

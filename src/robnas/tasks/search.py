@@ -17,8 +17,11 @@ from robnas.tasks import bilevel
 from robnas.tasks.chronicle import Chronicle
 from robnas.tasks.supernet_task import SupernetTask
 
-ORDERS = ("first", "second", "exact")
-"""How w*(α) is approximated: by w; by one SGD step, curvature by a finite difference (published) or by differentiating twice."""
+ORDERS = ("first", "second", "exact", "joint")
+"""How w*(α) is approximated: by w; by one SGD step, curvature by a finite difference (published) or by differentiating twice.
+
+"joint" is no bi-level optimisation: α and w descend one loss on one batch (SNAS; Xie et al., 2019, §2.3).
+"""
 
 _SPACE = Space()
 
@@ -28,6 +31,8 @@ class Search(SupernetTask):
 
     Weights: SGD, its rate a cosine over the epochs. Architecture: Adam with β = (0.5, 0.999). Both see disjoint halves of the training
     data; before every `n_step`-th weight step comes an architecture step. Only weight steps move the running statistics of batch norm.
+    With `order="joint"` there are no halves: at every `n_step`-th step α takes its gradient from the pass that the weights take theirs
+    from, over the whole training part, and both descend the searcher's loss.
 
     Args:
         searcher: turns α into a mixture of operations and α into an architecture.
@@ -35,7 +40,7 @@ class Search(SupernetTask):
         layers: cells of the supernet; the reduction cells stand at a third and at two thirds.
         init_channels: channels of a node in the first cells.
         n_step: weight steps for each architecture step (§5.2 (i): 5).
-        order: "first", "second" (finite difference) or "exact" (double backward).
+        order: "first", "second" (finite difference), "exact" (double backward) or "joint" (single level).
         architecture_learning_rate: of α, constant.
         architecture_weight_decay: of α.
         weights: further arguments of `SupernetTask`.
@@ -74,6 +79,7 @@ class Search(SupernetTask):
         require(architecture_learning_rate > 0, f"architecture_learning_rate: {architecture_learning_rate} is not positive")
         require(architecture_weight_decay >= 0, f"architecture_weight_decay: {architecture_weight_decay} is negative")
         self.n_step, self.order = n_step, order
+        self.data_split = "whole" if order == "joint" else "halves"
         self.architecture_learning_rate, self.architecture_weight_decay = architecture_learning_rate, architecture_weight_decay
 
     def configure_callbacks(self) -> list[Callback]:
@@ -89,15 +95,35 @@ class Search(SupernetTask):
         """As the searcher relaxes α now."""
         return self.searcher.mixture()
 
-    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
-        """Eq. 4. batch: "train" and "valid", each (x: [B, C, H, W] in [0, 1], y: [B], index). → {"loss": of the weight step}."""
+    def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        """Eq. 4. batch: "train" and "valid", each (x: [B, C, H, W] in [0, 1], y: [B], index); only one of these if the order is "joint".
+
+        → {"loss": of the weight step}.
+        """
         weights, alpha = self.optimizers()  # type: ignore[attr-defined]
-        if self._warm and self.searcher.step % self.n_step == 0:
+        due = self._warm and self.searcher.step % self.n_step == 0
+        if self.order == "joint":
+            return {"loss": self._joint_step(batch, alpha.optimizer if due else None)}
+        if due:
             self._architecture_step(batch, weights.optimizer, alpha.optimizer)
         return {"loss": self._weight_step(batch["train"], self.mixture())}
 
+    def _joint_step(self, batch: Any, alpha: torch.optim.Optimizer | None) -> Tensor:
+        """One loss for both, and one pass; α stands still without its optimizer. → the loss."""
+        seen: list[Tensor] = []
+        with bilevel.noise(self._noise("weights"), self.device):
+            loss = self._loss(batch, seen)
+        moving = self._alpha if alpha else []
+        gradient = bilevel.weight_gradient(loss, [*moving, *self._weights])
+        if alpha:
+            self._step_alpha(gradient[: len(moving)], alpha)
+        self._descend(gradient[len(moving) :])
+        self._log("train", loss.detach(), seen[0].detach(), batch[1], on_epoch=True, on_step=False)
+        return loss.detach()
+
     def _architecture_step(self, batch: Mapping[str, Any], weights: torch.optim.Optimizer, alpha: torch.optim.Optimizer) -> None:
-        train, valid = (self._repeatable(batch[half], half) for half in ("train", "valid"))
+        train = self._repeatable(lambda: cross_entropy(self._logits(batch["train"][0], self.mixture()), batch["train"][1]), "train")
+        valid = self._repeatable(lambda: self._loss(batch["valid"]), "valid")
         with self._frozen_statistics():
             if self.order == "first":
                 gradient = bilevel.first_order(valid, self._alpha, self._weights)
@@ -105,13 +131,27 @@ class Search(SupernetTask):
                 product = bilevel.finite_difference if self.order == "second" else bilevel.exact
                 with torch.autocast(self.device.type, enabled=False):  # a difference of two nearly equal gradients
                     gradient = bilevel.second_order(train, valid, self._alpha, bilevel.Inner.of(weights), product)
+        self._step_alpha(gradient, alpha)
+
+    def _step_alpha(self, gradient: list[Tensor], optimizer: torch.optim.Optimizer) -> None:
         for a, g in zip(self._alpha, gradient, strict=True):
             a.grad = g
-        alpha.step()  # the raw optimizer: Lightning counts weight steps alone, so that global_step is the number of batches
+        optimizer.step()  # the raw optimizer: Lightning counts weight steps alone, so that global_step is the number of batches
 
-    def _repeatable(self, batch: Any, half: str) -> bilevel.Loss:
-        x, y = batch[0], batch[1]
-        return bilevel.repeatable(lambda: cross_entropy(self._logits(x, self.mixture()), y), self._noise(half), self.device)
+    def _loss(self, batch: Any, seen: list[Tensor] | None = None) -> Tensor:
+        """The searcher's; `seen` gets the logits of its passes."""
+        mixture = self.mixture()
+
+        def logits(x: Tensor) -> Tensor:
+            out = self._logits(x, mixture)
+            if seen is not None:
+                seen.append(out)
+            return out
+
+        return self.searcher.loss(logits, batch[0], batch[1])
+
+    def _repeatable(self, loss: bilevel.Loss, purpose: str) -> bilevel.Loss:
+        return bilevel.repeatable(loss, self._noise(purpose), self.device)
 
     def describe(self) -> dict[str, float]:
         """Shape of the cells, entropy and mean weights of operations. Raises UserError where α is no longer finite."""

@@ -1,34 +1,31 @@
-"""What every search over a supernet shares: its building, a weight step, stages, agreement of ranks, checkpoints."""
+"""What every search over a supernet shares: the weights' own training, epochs and stages, agreement of ranks."""
 
 import math
-from abc import abstractmethod
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.nn.parallel import DistributedDataParallel
 
 from robnas import collectives, seeds
-from robnas.errors import UserError, require
-from robnas.models.normalize import Normalize
-from robnas.search.base import Searcher
+from robnas.errors import require
+from robnas.search.base import Searcher, Stage
 from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
 from robnas.tasks import bilevel
-from robnas.tasks.evaluation import Evaluation
-from robnas.tasks.same import plain, require_same, space_of
+from robnas.tasks.stages import require_time, rewire
+from robnas.tasks.supernet_module import SupernetModule
 
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 """16-mixed would need its loss scaled, also inside the finite difference."""
 
 
-class SupernetTask(Evaluation):
+class SupernetTask(SupernetModule):
     """Trains the weights of a supernet by SGD, its rate a cosine over the epochs, while a searcher looks for an architecture.
 
     A subclass writes `training_step`, which calls `_weight_step(batch, mixture)` and what its searcher needs, and `mixture`.
-    Before each batch `searcher.step` is set, and once an epoch `searcher.epoch_start` called.
+    Before each batch `searcher.step` is set, once an epoch `searcher.epoch_start` called, and where `searcher.stage` tells of a new
+    stage, the supernet is shaped anew and all optimizers forget. Rate and warm-up are counted within the stage.
 
     Args:
         searcher: what looks for an architecture.
@@ -41,16 +38,13 @@ class SupernetTask(Evaluation):
         weight_decay: of the weights.
         gradient_clip: largest L2 norm of the weights' gradient; 0 does not clip.
         architecture_warmup: epochs in which the architecture stands still.
-        batch_norm_across_ranks: batch statistics over all ranks, so that two processes equal one.
-        seed: of weights, α and noise; that of `seed_everything` if not given.
+        module: further arguments of `SupernetModule`.
     """
 
     data_split = "halves"
     searches = True
     """What `fit` leaves behind is a cell, not a trained model."""
-    runs: ClassVar[type[Searcher]] = Searcher  # type: ignore[type-abstract]
-    """The searchers that this task can run."""
-    agreement_every = 100  # weight steps
+    agreement_every = 100  # batches
 
     def __init__(
         self,
@@ -64,12 +58,9 @@ class SupernetTask(Evaluation):
         weight_decay: float = 3e-4,
         gradient_clip: float = 5.0,
         architecture_warmup: int = 0,
-        batch_norm_across_ranks: bool = True,
-        seed: int | None = None,
+        **module: Any,
     ) -> None:
-        super().__init__()
-        require(layers >= 1, f"layers: {layers} is less than 1")
-        require(init_channels >= 1, f"init_channels: {init_channels} is less than 1")
+        super().__init__(searcher, space, layers, init_channels, **module)
         require(learning_rate > 0, f"learning_rate: {learning_rate} is not positive")
         require(0 <= learning_rate_min <= learning_rate, f"learning_rate_min: {learning_rate_min} is not in [0, {learning_rate}]")
         require(0 <= momentum < 1, f"momentum: {momentum} is not in [0, 1)")
@@ -77,32 +68,8 @@ class SupernetTask(Evaluation):
         require(gradient_clip >= 0, f"gradient_clip: {gradient_clip} is negative")
         require(architecture_warmup >= 0, f"architecture_warmup: {architecture_warmup} is negative")
         self.automatic_optimization = False
-        self.searcher: Searcher = Searcher.of(searcher)
-        name, task = type(self.searcher).__name__, type(self).__name__
-        require(isinstance(self.searcher, self.runs), f"searcher: {name} is not run by {task}; its task is {self.searcher.task}")
-        self.space = space_of(space)
-        self.layers, self.init_channels = layers, init_channels
         self.learning_rate, self.learning_rate_min, self.momentum = learning_rate, learning_rate_min, momentum
-        self.weight_decay, self.gradient_clip = weight_decay, gradient_clip
-        self.architecture_warmup, self.batch_norm_across_ranks = architecture_warmup, batch_norm_across_ranks
-        self.seed = seeds.of_run(seed)
-        self.network: nn.Module | None = None
-        self.data: dict[str, Any] = {}
-        self._epoch_begun = -1
-
-    @abstractmethod
-    def mixture(self) -> Mixture:
-        """What the supernet computes where it is evaluated as a whole."""
-
-    def describe(self) -> dict[str, float]:
-        """What to watch in the search, at the end of every epoch. Raises UserError where it has gone astray."""
-        return {}
-
-    def agreed(self) -> dict[str, list[Tensor]]:
-        """Tensors that must be the same on every rank, by what they are called."""
-        return {"the architecture α": list(self.searcher.parameters()), "the supernet's weights": list(self._weights)}
-
-    # Building
+        self.weight_decay, self.gradient_clip, self.architecture_warmup = weight_decay, gradient_clip, architecture_warmup
 
     def setup(self, stage: str) -> None:
         """Raises UserError for what a search cannot do."""
@@ -112,53 +79,15 @@ class SupernetTask(Evaluation):
             require(
                 epochs is not None and epochs > 0, f"trainer.max_epochs: {epochs} is not positive; the cosine of the learning rate needs it"
             )
-            in_time = self.architecture_warmup < (epochs or 0) or bool(self.trainer.fast_dev_run)  # type: ignore[attr-defined]
-            require(in_time, f"architecture_warmup: {self.architecture_warmup} of {epochs} epochs leave none for the architecture")
-
-    def configure_model(self) -> None:
-        """Builds supernet and α for the data's classes and images; Lightning calls this once the data are known."""
-        if self.network is None and self._trainer is not None:
-            data = self.trainer.datamodule  # type: ignore[attr-defined]
-            self._build(
-                {
-                    "num_classes": data.num_classes,
-                    "image_shape": list(data.image_shape),
-                    "class_names": list(data.class_names),
-                    "mean": list(data.mean),
-                    "std": list(data.std),
-                }
-            )
-
-    def build_supernet(self, num_classes: int, in_channels: int) -> nn.Module:
-        """A module with `forward(x: [B, C, H, W], mixture) -> logits` and `frozen_statistics()`."""
-        from robnas.space.supernet import Supernet
-
-        return Supernet(
-            self.space,
-            num_classes=num_classes,
-            in_channels=in_channels,
-            layers=self.layers,
-            init_channels=self.init_channels,
-            across_ranks=self.batch_norm_across_ranks,
-        )
-
-    def _build(self, data: dict[str, Any]) -> None:
-        self.data = data
-        self.normalize = Normalize(data["mean"], data["std"])
-        with torch.device("cpu"), torch.random.fork_rng([]):  # the same weights on every kind of device
-            torch.manual_seed(seeds.derive(self.seed, "weights"))
-            network = self.build_supernet(data["num_classes"], data["image_shape"][0])
-        self.network = network.to(memory_format=torch.channels_last)
-        self.searcher.build(self.space, self.seed)
-        hidden = [f"searcher.{name}" for name, _ in [*self.searcher.named_parameters(), *self.searcher.named_buffers()]]
-        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(self, hidden)  # type: ignore[no-untyped-call]
+            if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+                require_time(self.searcher, epochs or 1, self.architecture_warmup)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Of the weights, where there are any. The cosine is set at each step, from the epoch: there is no schedule to restore."""
         rate, momentum, decay = self.learning_rate, self.momentum, self.weight_decay
         return [torch.optim.SGD(self._weights, rate, momentum=momentum, weight_decay=decay)] if self._weights else []
 
-    # Epochs and steps
+    # Epochs and stages
 
     def on_train_start(self) -> None:
         """DDP has sent the weights to every rank; α is hidden from it."""
@@ -171,7 +100,7 @@ class SupernetTask(Evaluation):
             self._epoch_begun = self.current_epoch
         self.searcher.step = self.trainer.fit_loop.epoch_loop.total_batch_idx
         if self._weights:
-            rate = cosine(self.current_epoch, self.trainer.max_epochs or 1, self.learning_rate, self.learning_rate_min)
+            rate = cosine(self._since, self._stage_now.epochs, self.learning_rate, self.learning_rate_min)
             self._weight_optimizer.param_groups[0]["lr"] = rate
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -181,18 +110,56 @@ class SupernetTask(Evaluation):
 
     def on_train_epoch_end(self) -> None:
         """Logs what the cells look like now. Raises UserError where the search has diverged, RuntimeError where the ranks have."""
-        numbers = self.describe()
+        numbers = self.watched()
         self._require_agreement()
         self.log_dict(numbers, sync_dist=True)
 
+    def watched(self) -> dict[str, float]:
+        """The numbers of an epoch: `describe`, what the searcher names, and the stage where there are several."""
+        staged = type(self.searcher).stage is not Searcher.stage
+        return self.describe() | self.searcher.figures() | ({"stage": float(self.stage.number)} if staged else {})
+
+    def describe(self) -> dict[str, float]:
+        """What to watch in the search, at the end of every epoch. Raises UserError where it has gone astray."""
+        return {}
+
+    def agreed(self) -> dict[str, list[Tensor]]:
+        """Tensors that must be the same on every rank, by what they are called."""
+        return {"the architecture α": list(self.searcher.parameters()), "the supernet's weights": list(self._weights)}
+
     def _begin_epoch(self) -> None:
-        """Once an epoch, before its first batch."""
+        """Once an epoch, before its first batch; where it is the first of a stage, the stage begins."""
         self.searcher.epoch_start(self.current_epoch, self.trainer.max_epochs or 1)
+        if (stage := self._stage_now).number != self.stage.number:
+            old, new = self._shape(stage), self.network
+            assert old is not None
+            assert new is not None
+            if not stage.fresh:
+                from robnas.space.widen import carry
+
+                carry(old, new)
+            rewire(self.trainer)
+
+    def _require_agreement(self) -> None:
+        for what, tensors in self.agreed().items():
+            if tensors:
+                collectives.require_agreement(tensors, what)
+
+    @property
+    def _stage_now(self) -> Stage:
+        return self.searcher.stage(self.current_epoch, self.trainer.max_epochs or 1)
+
+    @property
+    def _since(self) -> int:
+        """Epochs of this stage that are over."""
+        return self.current_epoch - self._stage_now.first
 
     @property
     def _warm(self) -> bool:
         """Whether the architecture no longer stands still."""
-        return self.current_epoch >= self.architecture_warmup
+        return self._since >= self.architecture_warmup
+
+    # A step of the weights
 
     def _weight_step(self, batch: Any, mixture: Mixture) -> Tensor:
         """One step of SGD on the weights that `mixture` uses. batch: (x: [B, C, H, W] in [0, 1], y: [B], …) → its loss."""
@@ -211,60 +178,18 @@ class SupernetTask(Evaluation):
             nn.utils.clip_grad_norm_(self._weights, self.gradient_clip)
         self._weight_optimizer.step()
 
-    def _logits(self, x: Tensor, mixture: Mixture) -> Tensor:
-        """x: [B, C, H, W] in [0, 1] → logits [B, classes] of the supernet that computes `mixture`."""
-        assert self.network is not None
-        return self.network(self.normalize(x.to(next(self.network.parameters()).dtype)), mixture)  # type: ignore[no-any-return]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: [B, C, H, W] in [0, 1] → logits [B, classes] of the supernet as it is mixed now."""
-        return self._logits(x, self.mixture())
-
     def _noise(self, purpose: str) -> int:
-        """Seed of dropout and the like, for one purpose in one step; ranks see different inputs and draw different noise."""
-        return seeds.derive(self.seed, "noise", purpose, self.searcher.step, collectives.rank())
+        """Seed of dropout and the like, for one purpose in one step: the same on every rank.
 
-    def _frozen_statistics(self) -> AbstractContextManager[Any]:
-        frozen = getattr(self.network, "frozen_statistics", nullcontext)
-        return frozen()
-
-    def _require_agreement(self) -> None:
-        for what, tensors in self.agreed().items():
-            if tensors:
-                collectives.require_agreement(tensors, what)
+        The supernet draws its dropout for the batch of all ranks and takes the rows of its own inputs, so that two ranks drop what one
+        process drops; that needs one stream for all.
+        """
+        return seeds.derive(self.seed, "noise", purpose, self.searcher.step)
 
     @property
     def _weight_optimizer(self) -> Any:
         optimizers = self.optimizers()
         return optimizers[0] if isinstance(optimizers, list) else optimizers
-
-    @property
-    def _weights(self) -> list[nn.Parameter]:
-        assert self.network is not None
-        return [w for w in self.network.parameters() if w.requires_grad]
-
-    # Checkpoints
-
-    @property
-    def architecture(self) -> dict[str, Any]:
-        """Everything that makes this task again, in plain values, and under "data" what it knows of the data."""
-        return plain(self) | {"data": self.data}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The checkpoint alone says what it is a checkpoint of: plain values, which load with weights_only."""
-        checkpoint["hyper_parameters"], checkpoint["data"] = plain(self), self.data
-        checkpoint["searcher"] = {"epoch_begun": self._epoch_begun, "state": self.searcher.state()}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raises UserError where the checkpoint is of another architecture, other classes or other images."""
-        theirs, data = checkpoint.get("hyper_parameters", {}), checkpoint.get("data")
-        if "searcher" not in theirs or data is None:
-            raise UserError("the checkpoint is not one of a search")
-        if self.network is None:
-            self._build(data)
-        require_same(theirs | {"data": data}, self.architecture)
-        self._epoch_begun = checkpoint["searcher"]["epoch_begun"]
-        self.searcher.rebuild(checkpoint["searcher"]["state"])
 
 
 def cosine(epoch: int, epochs: int, first: float, last: float) -> float:
