@@ -147,6 +147,11 @@ class Supernet(nn.Module):
         logits: Tensor = self.classifier(last.mean((2, 3)))
         return logits
 
+    @property
+    def cells(self) -> list[MixedCell]:
+        """From the stem to the classifier."""
+        return [layer.cell for layer in self.layers]  # type: ignore[misc]
+
     @contextmanager
     def frozen_statistics(self) -> Iterator[None]:
         """Forward passes inside leave running statistics alone: those of a finite difference, whose weights nobody keeps."""
