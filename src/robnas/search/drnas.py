@@ -88,7 +88,7 @@ class DrNAS(Relaxed):
 
 def concentration(alpha: Tensor) -> Tensor:
     """β = ELU(α) + 1, written so that a small β keeps its digits: 1 + α above zero, eᵅ below; 0 where α = −∞."""
-    return torch.where(alpha > 0, alpha + 1, alpha.clamp_max(0).exp())
+    return torch.where(alpha > 0, alpha + 1, torch.where(alpha > 0, 0, alpha).exp())  # no overflow, and the derivative at 0 is 1
 
 
 def dirichlet(beta: Tensor, generator: torch.Generator) -> Tensor:
