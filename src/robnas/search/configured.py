@@ -32,14 +32,14 @@ class Configured:
         are imported already, as those of the config in use are, may be named.
         """
         noun = plugins.GROUPS[cls.group]
-        kind = noun if Configured in cls.__bases__ else f"{cls.__name__} {noun}"
+        none = f"is no {noun}" if Configured in cls.__bases__ else f"is not a {cls.__name__} {noun}"
         if not isinstance(thing, Mapping):
             if not isinstance(thing, cls):
-                raise UserError(f"{noun}: {type(thing).__name__} is not a {kind}")
+                raise UserError(f"{noun}: {type(thing).__name__} {none}")
             return thing
         path = str(thing.get("class_path", ""))
         named = _class_at(path, cls.group)
-        require(isinstance(named, type) and issubclass(named, cls), f"{noun}: {path} is not a {kind}")
+        require(isinstance(named, type) and issubclass(named, cls), f"{noun}: {path} {none}")
         return named(**thing.get("init_args", {}))  # type: ignore[no-any-return]
 
 
