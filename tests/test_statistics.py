@@ -59,6 +59,24 @@ def test_bootstrap_is_repeatable_and_knows_its_ends():
         bootstrap(x, n_resamples=0)
 
 
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 12, 31])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
+def test_student_is_scipys_interval(n, confidence):
+    x = np.random.default_rng(n).gamma(2.0, size=n)
+    theirs = stats.t.interval(confidence, n - 1, loc=x.mean(), scale=stats.sem(x))
+    assert student(x, confidence) == pytest.approx(theirs, rel=1e-9)
+
+
+def test_student_by_hand_and_at_its_ends():
+    assert student([1.0, 2.0, 3.0]) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-6)
+    assert student([4.0, 4.0, 4.0]) == (4.0, 4.0)
+    assert student([4.0]) == (-math.inf, math.inf)
+    with pytest.raises(UserError, match="no values"):
+        student([])
+    with pytest.raises(UserError, match="confidence: 1"):
+        student([1.0, 2.0], confidence=1)
+
+
 def test_results_and_statistics_need_no_torch():
     code = "import sys, robnas.results, robnas.statistics, robnas.attacks.summary; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -48,3 +48,32 @@ def bootstrap(
     drawn = [statistic(x[rng.integers(0, len(x), (min(chunk, n_resamples - i), len(x)))], axis=1) for i in range(0, n_resamples, chunk)]
     low, high = np.quantile(np.concatenate(drawn), [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def student(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean of independent, normal values (Student, 1908). One value has no spread to see: (−∞, ∞)."""
+    x = np.asarray(values, dtype=np.float64).reshape(-1)
+    require(0 < confidence < 1, f"confidence: {confidence} is not in (0, 1)")
+    require(len(x) >= 1, "student: no values")
+    if len(x) == 1:
+        return -math.inf, math.inf
+    mean, error = float(x.mean()), float(x.std(ddof=1)) / math.sqrt(len(x))
+    half = _student_quantile((1 + confidence) / 2, len(x) - 1) * error
+    return mean - half, mean + half
+
+
+def _student_quantile(p: float, freedom: int) -> float:
+    """t with P(T ≤ t) = p ≥ ½, by halving θ = arctan(t / √ν): P(|T| ≤ t) is a finite sum in θ (Abramowitz and Stegun, 26.7.3–4)."""
+
+    def inside(angle: float) -> float:
+        terms, odd = [1.0], freedom % 2
+        for k in range(1, freedom // 2):
+            terms.append(terms[-1] * math.cos(angle) ** 2 * (2 * k - 1 + odd) / (2 * k + odd))
+        total = math.sin(angle) * sum(terms)
+        return (2 / math.pi) * (angle + (total * math.cos(angle) if freedom > 1 else 0.0)) if odd else total
+
+    low, high = 0.0, math.pi / 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if inside(middle) < 2 * p - 1 else (low, middle)
+    return math.tan(low) * math.sqrt(freedom)

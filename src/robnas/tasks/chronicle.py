@@ -110,7 +110,7 @@ class Chronicle(Callback):
     def line(pl_module: LightningModule) -> str:
         """What the line of an epoch says of a search beside its losses."""
         search = _search(pl_module)
-        return line(search.searcher.derive(), search.describe() | search.searcher.figures())
+        return line(search.searcher.derive(), search.watched())
 
     # The end
 

@@ -29,7 +29,7 @@ def draw_search(
         folder: made where it is not there.
         epochs: [T], after how many epochs.
         weights: per kind of cell [T, E, O]; empty without α.
-        search: of it, the searcher says its stages and scores.
+        search: its searcher says its stages; a sampled one keeps what was told.
         genotype: what was found.
     """
     pictures = [draw_cells(folder / "cells", genotype)]
@@ -37,6 +37,6 @@ def draw_search(
     if weights:
         borders = sorted({searcher.stage(epoch, epochs[-1]).first for epoch in range(epochs[-1])} - {0})
         pictures.append(save(draw_weights(epochs, weights, search.space, genotype, borders), folder / "alpha")[1])
-    if scores := getattr(searcher, "scores", []):
-        pictures.append(save(draw_scores(scores), folder / "scores")[1])
+    if told := getattr(search, "told", []):
+        pictures.append(save(draw_scores([score for _, _, score in told]), folder / "scores")[1])
     return pictures

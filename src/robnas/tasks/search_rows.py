@@ -27,8 +27,8 @@ def rows_of(search: "SupernetTask", genotype: "Genotype", epochs: int, seconds: 
     shape = search.data["image_shape"]
     data = {"num_classes": search.data["num_classes"], "in_channels": shape[0], "image_size": max(shape[1:])}
     values = worth(genotype, SIZES, data) | {"seconds": round(seconds, 1), "epochs": float(epochs)}
-    if isinstance(scores := getattr(search.searcher, "scores", None), list):
-        values["evaluations"] = float(len(scores))
+    if (evaluations := getattr(search, "evaluations", None)) is not None:
+        values["evaluations"] = float(evaluations)
     params = search.searcher.to_config()["init_args"]
     params |= {name: getattr(search, name) for name in ("n_step", "order", "proposals") if hasattr(search, name)}
     if (evaluator := getattr(search, "evaluator", None)) is not None:
