@@ -1,5 +1,6 @@
 """Intervals against SciPy and by hand."""
 
+import math
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from robnas.errors import UserError
-from robnas.statistics import bootstrap, wilson
+from robnas.statistics import bootstrap, student, wilson
 
 stats = pytest.importorskip("scipy.stats")
 
