@@ -76,7 +76,6 @@ class SupernetModule(LightningModule, ABC):
         """A module with `forward(x: [B, C, H, W], mixture) -> logits` and `frozen_statistics()`, of the shape that `stage` asks for."""
         from robnas.space.supernet import Supernet
 
-        partial: dict[str, Any] = {"partial": self.stage.partial} if self.stage.partial > 1 else {}
         return Supernet(
             self.space,
             num_classes=num_classes,
@@ -84,7 +83,7 @@ class SupernetModule(LightningModule, ABC):
             layers=self.layers + self.stage.layers,
             init_channels=self.init_channels,
             across_ranks=self.batch_norm_across_ranks,
-            **partial,
+            partial=self.stage.partial,
         )
 
     def _build(self, data: dict[str, Any], stage: Stage) -> None:
