@@ -2,6 +2,7 @@
 
 import copy
 import math
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -78,9 +79,7 @@ def test_weights_move_only_in_their_epochs(tmp_path):
 
     watch = Watch()
     trainer(tmp_path, max_epochs=3, callbacks=[watch]).fit(search(weight_epochs=2, momentum=0.9), digits())
-    moved = [
-        any(not torch.equal(value, after[name]) for name, value in before.items()) for before, after in zip(watch.seen, watch.seen[1:])
-    ]
+    moved = [any(not torch.equal(value, after[name]) for name, value in before.items()) for before, after in pairwise(watch.seen)]
     assert moved == [True, True, False]
 
 
