@@ -226,11 +226,12 @@ class CLI(LightningCLI):
         except (MisconfigurationException, ValueError, TypeError) as error:  # a device, strategy or combination that there is not
             raise UserError(f"trainer: {error}") from error
         self.run = self.prepare()
+        self.run.job.enter()
         logger = self._get(self.config_init, "trainer").get("logger")
         if logger is not False and not (self.run.finished and self.subcommand == "fit"):
             trainer.loggers = [*self.run.loggers(), *([] if logger is True else _as_list(logger))]
         trainer._default_root_dir = str(self.run.folder)  # type: ignore[attr-defined]  # behind `default_root_dir`, which has no setter
-        trainer.provenance = self.run.provenance
+        trainer.provenance, trainer.config = self.run.provenance, self.run.config
         return trainer
 
     def prepare(self) -> Run:

@@ -1,11 +1,14 @@
 """What ranks tell each other. With one process every function here is the identity and costs nothing."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def world_size() -> int:
@@ -58,6 +61,29 @@ def gather(value: Any) -> list[Any]:
     out: list[Any] = [None] * n
     dist.all_gather_object(out, value)
     return out
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """What rank 0's `make` returns or raises (picklable), on every rank. Only rank 0 calls it, and it may take days: the others wait in a
+    group of their own, whose patience is a year, where that of an ordinary collective ends after minutes.
+    """
+    if world_size() == 1:
+        return make()
+    group = dist.new_group(backend="gloo", timeout=timedelta(days=365))
+    assert not isinstance(group, int)  # that would be said to ranks that are not in it
+    made: list[Any] = [None, None]
+    if rank() == 0:
+        try:
+            made[0] = make()
+        except Exception as error:
+            made[1] = error
+    try:
+        dist.broadcast_object_list(made, 0, group=group, device=torch.device("cpu"))
+    finally:
+        dist.destroy_process_group(group)
+    if made[1] is not None:
+        raise made[1]
+    return made[0]  # type: ignore[no-any-return]
 
 
 def require_agreement(tensors: Sequence[Tensor], what: str) -> None:

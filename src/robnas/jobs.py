@@ -41,6 +41,7 @@ IGNORED: dict[str, str] = {
     "trainer.use_distributed_sampler": "the data's own batches do not depend on ranks",
     "trainer.default_root_dir": "where results go",
     "data.init_args.num_workers": "how fast it runs",
+    "model.init_args.evaluator.init_args.workers": "how fast it runs",
     "data.init_args.memory": "how fast it runs: images decoded once or as needed are the same",
     "data.init_args.root": "where the images lie; which images they are counts by the data's fingerprint",
     "data.init_args.download": "how the images got there",
@@ -56,9 +57,12 @@ IGNORED: dict[str, str] = {
 
 WRITTEN = (
     *("config.yaml", "job.json", "metrics.csv", "evaluation.csv", "results.jsonl", "outcomes", "checkpoints", "genotype.yaml", "figures"),
-    *("wandb", "log.txt"),
+    *("wandb", "log.txt", "children", "genotypes.jsonl"),
 )
 """What robnas writes into a job's folder; starting anew removes these and nothing else."""
+
+CHILDREN = "-children"
+"""How the experiment's name ends in which a search has its children trained."""
 
 _OURS = ("robnas", "torch", "torchvision", "torchmetrics", "lightning")
 _STANDARD = sys.stdlib_module_names | {"builtins"}
@@ -115,6 +119,11 @@ class Job:
         if not self.facts:
             return "new"
         return "finished" if self.facts.get("state") == "finished" else "unfinished"
+
+    def enter(self) -> None:
+        """Whoever runs commands in this process may ask `entered` where the last of them worked."""
+        global _entered
+        _entered = self
 
     def start(self, **facts: Any) -> None:
         """Make the folder and note what is known. A job that goes on keeps its first note's `created`."""
@@ -173,6 +182,20 @@ class Job:
 
     def _note(self, facts: dict[str, Any]) -> None:
         atomic.write(self.folder / "job.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+
+
+_entered: Job | None = None
+
+
+def entered() -> Job | None:
+    """The job that a command of this process worked in last, be it that it was finished already."""
+    return _entered
+
+
+def leave() -> None:
+    """The next command begins."""
+    global _entered
+    _entered = None
 
 
 def job_at(folder: str | Path) -> Job | None:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from math import ceil, floor
 from pathlib import Path
@@ -24,12 +25,13 @@ def main(words: list[str]) -> None:
     parser.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     parser.add_argument("--check", action="store_true", help="import every plug-in and say what is broken")
+    parser.add_argument("--children", action="store_true", help="runs: the children of a search one by one")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where run folders are (runs)")
     options = parser.parse_args(words)
     if options.kind is not None and options.kind not in KINDS:
         raise unknown("kind of thing to list", options.kind, KINDS)
     kinds = [options.kind] if options.kind else [kind for kind in KINDS if kind != "runs"]
-    listed = {kind: _runs(options.runs) if kind == "runs" else KINDS[kind](options.check) for kind in kinds}
+    listed = {kind: _runs(options.runs, options.children) if kind == "runs" else KINDS[kind](options.check) for kind in kinds}
     if options.json:
         print(json.dumps(listed[options.kind] if options.kind else listed, indent=2, ensure_ascii=False))
         return
@@ -90,17 +92,30 @@ def _comment(path: Path) -> str:
     return first_sentence(" ".join(comment))
 
 
-def _runs(root: str) -> list[Entry]:
-    return [
-        {
+def _runs(root: str, children: bool = False) -> list[Entry]:
+    """The newest first; the children of a search are one entry, unless `children` are asked for one by one."""
+    entries: list[Entry] = []
+    families: dict[str, list[jobs.Job]] = {}
+    for job in jobs.find(root):
+        entry = {
             "name": str(job.folder),
             "about": job.experiment,
             "state": job.state(),
             "created": str(job.facts.get("created", ""))[:16].replace("T", " "),
             "found": _found(job.folder),
         }
-        for job in jobs.find(root)
-    ]
+        if children or not job.experiment.endswith(jobs.CHILDREN):
+            entries.append(entry)
+        elif job.experiment in families:
+            families[job.experiment].append(job)
+        else:
+            families[job.experiment] = [job]
+            entries.append(entry | {"name": str(job.folder.parent), "found": ""})
+    for entry in entries:
+        if family := families.get(entry["about"]):
+            states = Counter(job.state() for job in family)
+            entry["state"] = ", ".join(f"{states[state]} {state}" for state in ("finished", "unfinished") if states[state])
+    return entries
 
 
 def _found(folder: Path) -> str:

@@ -97,6 +97,27 @@ Pool(workers=1, folder={str(tmp_path / "pool")!r}, runner="study_runner:main", p
     assert [o.attempts for o in pool().run([["say", str(tmp_path), "a"], ["say", str(tmp_path), "c"]])] == [0, 1]
 
 
+def test_no_warm_worker_outlives_a_killed_pool_idle_or_busy(pool, tmp_path):
+    code = f"""
+from robnas.study.pool import Pool
+with Pool(workers=2, folder={str(tmp_path / "pool")!r}, runner="study_runner:main", preload=(), quiet=True) as pool:
+    pool.run([["pair", {str(tmp_path)!r}, "a"], ["pair", {str(tmp_path)!r}, "b"]])
+    pool.run([["sleep", {str(tmp_path)!r}, "c"]])
+"""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while not ((tmp_path / "ran.txt").is_file() and "c" in ran(tmp_path)):
+        assert process.poll() is None
+        time.sleep(0.02)
+    pids = list(map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
+    assert len(pids) == 2
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 10
+    while any(map(_alive, pids)) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not any(map(_alive, pids))
+
+
 def _children(parent, when, timeout=20.0):
     end = time.monotonic() + timeout
     while not when():

@@ -81,13 +81,14 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, model: Any = None, a
             job = Job(identity(config, data, model, {"checkpoint": jobs.file_digest(Path(wanted))}), job.experiment, root)
         elif overwrite:
             raise UserError(f"--overwrite would remove {wanted}, from which to go on: leave one of the two out")
-    state, kept = job.state(), job.folder / "checkpoints"
+    if first and (job.state() != "finished" or overwrite):
+        job.acquire()
+    state, kept = job.state(), job.folder / "checkpoints"  # after the lock: who held it may have come to the end
     if state == "finished" and not overwrite:
         if first:
+            job.release()
             print(f"finished already: {job.folder} (--overwrite starts anew)", flush=True)
         return Run(job, config, finished=True, provenance=provenance(job, config, data))
-    if first:
-        job.acquire()
     try:
         ckpt_path = None if overwrite and wanted == "last" else _checkpoint(wanted, kept, first)
         if first:

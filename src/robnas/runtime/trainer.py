@@ -13,6 +13,7 @@ from lightning.pytorch.plugins import CheckpointIO
 
 from robnas.runtime.checkpoint_io import AtomicCheckpointIO
 from robnas.runtime.checkpoints import Checkpoints
+from robnas.runtime.children import Children
 from robnas.runtime.finite import FiniteLoss
 from robnas.runtime.half_epoch import HalfEpoch
 from robnas.runtime.progress import progress
@@ -88,6 +89,7 @@ class Trainer(LightningTrainer):
         given = _list(callbacks)
         if not barebones:
             given = [*([] if _has(given, StepSeed) else [StepSeed()]), *given, HalfEpoch(), FiniteLoss()]
+            given += [] if _has(given, Children) else [Children()]
             if enable_checkpointing is not False and not _has(given, Checkpoints):
                 given.append(Checkpoints(save_every_n_steps=save_every_n_steps))
             if enable_progress_bar is not False and not _has(given, ProgressBar):
@@ -105,9 +107,16 @@ class Trainer(LightningTrainer):
             log_every_n_steps=0 if barebones else log_every_n_steps,
             **kwargs,
         )
+        self.config: dict[str, Any] = {}
+        """The run's resolved configuration, in plain values, where it has one."""
         self.provenance: dict[str, Any] = {}
         """What every row of this run says beside its number: job, dataset, model, seeds, protocol, commit…"""
         self._rows: Rows | None = None
+
+    @property
+    def jobs(self) -> Children | None:
+        """Runs robnas commands side by side, in processes that stay warm until this trainer's verb ends; a barebones trainer has none."""
+        return next((c for c in self.callbacks if isinstance(c, Children)), None)
 
     @property
     def rows(self) -> "Rows":

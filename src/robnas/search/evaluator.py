@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
@@ -17,8 +17,14 @@ from robnas.space.search_space import Space
 Logits = Callable[[Tensor, Mixture], Tensor]
 """Shared weights: x [B, C, H, W] in [0, 1] and what to compute → logits [B, classes], with the batch's own moments."""
 
-Jobs = Callable[[Sequence[Sequence[str]]], Sequence[bool]]
-"""Runs robnas commands (argv without "robnas"), as many at a time as there are workers → which came to a good end."""
+
+class Jobs(Protocol):
+    """Runs robnas commands side by side."""
+
+    def __call__(self, commands: Sequence[Sequence[str]], workers: int | None = None) -> Sequence[Path | None]:
+        """argv of each, without "robnas", and how many at a time (None: as many as the machine has room for) → the run folder that each
+        worked in; None where it failed.
+        """
 
 
 Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]

@@ -21,13 +21,16 @@ from robnas.errors import require
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended. status: exit status, negative: the signal that killed its worker; `attempts`: 0 where it was done before."""
+    """How a command ended. status: exit status, negative: the signal that killed its worker; attempts: 0 where it was done before;
+    folder: the run folder that it worked in, where it was run and had one.
+    """
 
     argv: tuple[str, ...]
     status: int
     log: Path
     seconds: float = 0.0
     attempts: int = 1
+    folder: Path | None = None
 
     @property
     def good(self) -> bool:
@@ -118,6 +121,8 @@ class Pool:
         first = {argv: i for i, argv in reversed(list(enumerate(todo)))}  # the same command twice is one job
         waiting = [i for i in sorted(first.values()) if i not in outcomes]
         attempts = dict.fromkeys(waiting, 0)
+        for worker in [w for w in self._alive if w.process.poll() is not None]:  # since the last run
+            self._dead(worker)
         try:
             with self._progress(len(todo)) as show:
                 show(outcomes)
@@ -136,7 +141,8 @@ class Pool:
                             if answer is None and attempts[i] < 2:
                                 waiting.insert(0, i)
                             else:
-                                outcomes[i] = Outcome(todo[i], status, self.log(todo[i]), took, attempts[i])
+                                folder = Path(answer["folder"]) if answer and answer["folder"] else None
+                                outcomes[i] = Outcome(todo[i], status, self.log(todo[i]), took, attempts[i], folder)
                                 self._remember(outcomes[i])
                         elif answer is None and not worker.ready:
                             raise RuntimeError(f"a worker ended before it was ready (status {status}): see {self._own_log}")
@@ -199,8 +205,6 @@ class Pool:
         return worker
 
     def _idle(self) -> list[Worker]:
-        for worker in [w for w in self._alive if w.job is None and w.ready and w.process.poll() is not None]:
-            self._dead(worker)  # since the last run
         return [worker for worker in self._alive if worker.ready and worker.job is None]
 
     def _give(self, worker: Worker, argv: tuple[str, ...]) -> None:

@@ -3,8 +3,8 @@
     python -m robnas.study.worker POOL MODULE:FUNCTION PRELOAD…
 
 POOL is the process that started this one. Each line on standard input is a job, {"argv": […], "log": "file"}; each line on standard
-output says how one ended, {"status": 0}. The function takes argv and returns an exit status (None is 0), or raises SystemExit. What a
-job prints goes to its log.
+output says how one ended, {"status": 0, "folder": "its run folder, if it had one"}. The function takes argv and returns an exit status
+(None is 0), or raises SystemExit. What a job prints goes to its log.
 """
 
 import importlib
@@ -15,9 +15,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO
 
-from robnas import locks
+from robnas import jobs, locks
 
 
 def main(pool: int, runner: str, preload: list[str]) -> None:
@@ -26,6 +26,7 @@ def main(pool: int, runner: str, preload: list[str]) -> None:
     with open(os.devnull) as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)  # a job that asks gets no answer
     os.dup2(2, 1)
+    locks.patient = True  # nobody is there who could be told to wait
     threading.Thread(target=_end_with, args=(pool,), daemon=True).start()
     for module in preload:
         importlib.import_module(module)
@@ -34,7 +35,9 @@ def main(pool: int, runner: str, preload: list[str]) -> None:
     _say(answers, {"ready": os.getpid()})
     for line in orders:
         job = json.loads(line)
-        _say(answers, {"status": run(function, job["argv"], job["log"])})
+        jobs.leave()
+        status = run(function, job["argv"], job["log"])
+        _say(answers, {"status": status, "folder": str(at.folder) if (at := jobs.entered()) else None})
 
 
 def run(function: Callable[[list[str]], int | None], argv: list[str], log: str) -> int:
@@ -66,7 +69,7 @@ def run(function: Callable[[list[str]], int | None], argv: list[str], log: str) 
             sys.argv = arguments
 
 
-def _say(answers: TextIO, what: dict[str, int]) -> None:
+def _say(answers: TextIO, what: dict[str, Any]) -> None:
     answers.write(json.dumps(what) + "\n")
     answers.flush()
 
