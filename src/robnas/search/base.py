@@ -146,7 +146,8 @@ class Relaxed(Searcher):
             logits: the supernet as it is mixed now, [B, C, H, W] in [0, 1] → [B, classes]; differentiable in its input, twice too.
             x, y: this rank's share of the batch, [B, C, H, W] and [B].
 
-        Returns a mean over the share; the mean over ranks is taken of its gradient.
+        Returns a mean over the share; the mean over ranks is taken of its gradient. A gradient with respect to x inside is to be that of
+        a sum over the share: then an input's does not depend on how many others there are, and two ranks see what one process sees.
         """
         return cross_entropy(logits(x), y)
 
