@@ -10,6 +10,7 @@ beside it, and every number of every run into --numbers.
 import argparse
 import csv
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -133,19 +134,21 @@ def table(runs: Sequence[Run]) -> str:
         def shown(key: str, digits: int, scale: float = 1.0, own: list[Run] = own) -> str:
             return plus_minus([scale * run[key] for run in own if run.get(key) is not None], digits)
 
-        cost = [plus_minus(relative[name], 2), shown("seconds", 0), shown("evaluations", 0)]
-        first.append(f"| {' | '.join([title, *cost, shown('parameters/paper', 2, 1e-6), shown('accuracy', 1, 100)])} |")
+        cost = ["1" if name == "darts" else plus_minus(relative[name], 2), shown("seconds", 0), shown("evaluations", 0)]
+        accuracy = between([100 * run["accuracy"] for run in own], 1, most=100)
+        first.append(f"| {' | '.join([title, *cost, shown('parameters/paper', 2, 1e-6), accuracy])} |")
         shapes = [shown(f"{kind}/{measure}", 1) for measure in ("depth", "width", "skips") for kind in ("normal", "reduce")]
         second.append(f"| {' | '.join([title, *shapes])} |")
     middle = mean(run["accuracy"] for run in runs)
     low, high = (100 * bound for bound in wilson(round(middle * n), n))
     text = (
         f"Mean over {len(seeds)} seed{'s' * (len(seeds) > 1)} ({', '.join(map(str, seeds))}), which search and training share, ± half of "
-        "Student's 95% interval of that mean: how it would vary with other seeds. Three equal values show no spread, which is no proof "
-        f"that there is none. All networks are tested on the same {n} images; another draw of images would move all rows, and a row of "
-        f"{100 * middle:.1f}% to anywhere from {low:.1f} to {high:.1f}% (Wilson). Searches ran one to a core; times are wall clock, "
-        "relative to DARTS's search from the same seed. Parameters are those of the network of the paper's size (20 cells, 36 channels, "
-        "10 classes); the accuracy is of the overlay's (5 cells, 10 channels)."
+        "Student's 95% interval of that mean, or the interval itself: how the mean would vary with other seeds. Three values leave it "
+        "wide; three equal ones show no spread, which is no proof that there is none. All networks are tested on the same "
+        f"{n} images; another draw of images would move all rows together: one of {100 * middle:.1f}% to anywhere from {low:.1f} to "
+        f"{high:.1f}% (Wilson). Searches ran one to a core; times are wall clock, relative to DARTS's search from the same seed. "
+        "Parameters are those of the network of the paper's size (20 cells, 36 channels, 10 classes); the accuracy is of the overlay's "
+        "(5 cells, 10 channels)."
     )
     return "\n".join([*first, "", *second, "", text])
 
@@ -157,6 +160,12 @@ def times_darts(runs: Sequence[Run]) -> dict[str, list[float]]:
         name: [run["seconds"] / darts[run["seed"]] for run in runs if run["searcher"] == name and run["seed"] in darts]
         for name in _order(runs)
     }
+
+
+def between(values: Sequence[float], digits: int, most: float) -> str:
+    """ "98.1 [96.7, 99.5]": mean and Student's interval, cut at `most`; of one value the value alone."""
+    low, high = interval(values, most)
+    return f"{mean(values):.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if len(values) > 1 else "")
 
 
 def plus_minus(values: Sequence[float], digits: int) -> str:
@@ -183,42 +192,77 @@ def picture(runs: Sequence[Run], path: Path) -> None:
     from matplotlib.figure import Figure
 
     names = _order(runs)
-    colours = dict(zip(names, (mpl.colormaps["tab10"](i % 10) for i in range(len(names))), strict=True))
-    figure = Figure(figsize=(10.5, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    relative = times_darts(runs)
-    timed = all(relative[name] for name in names)
-    for name in names:
-        own = [run for run in runs if run["searcher"] == name]
-        x = relative[name] if timed else [run["seconds"] for run in own]
-        y = [100 * run["accuracy"] for run in own]
-        left.plot(x, y, "o", color=colours[name], markersize=3.5, alpha=0.45, markeredgewidth=0)
-        left.errorbar(mean(x), mean(y), yerr=_half(y), xerr=_half(x), fmt="o", color=colours[name], markersize=7, capsize=2, linewidth=1)
-        left.annotate(
-            TITLES.get(name, name), (mean(x), mean(y)), xytext=(6, 5), textcoords="offset points", fontsize=9, color=colours[name]
-        )
-        place = len(names) - 1 - names.index(name)
-        for kind, marker, shift in (("normal", "o", 0.13), ("reduce", "s", -0.13)):
-            depths = sorted(run[f"{kind}/depth"] for run in own)
-            for depth in set(depths):
-                for i in range(depths.count(depth)):  # equal ones stand side by side
-                    face = colours[name] if kind == "normal" else "white"
-                    right.plot(depth + 0.11 * i, place + shift, marker, color=colours[name], markerfacecolor=face, markersize=6)
-    left.set(xlabel="search time, DARTS = 1" if timed else "search time, seconds", ylabel="test accuracy, %", xscale="log")
-    left.set_title("A small dot a seed; means with 95% intervals", fontsize=10, loc="left")
-    right.set(yticks=range(len(names)), yticklabels=[TITLES.get(n, n) for n in reversed(names)], xlabel="depth of the cell")
-    right.set_title("Each cell found: ● normal, □ reduction", fontsize=10, loc="left")
-    right.grid(axis="x", color="#e4e4e4")
-    right.set_axisbelow(True)
+    colours = {name: mpl.colormaps["tab10"](i % 10) for i, name in enumerate(names)}
+    figure = Figure(figsize=(10.5, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+    _draw_worth(left, runs, names, colours)
+    _draw_depths(right, runs, names, colours)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
+    figure.draw_without_rendering()  # only now is it known where points lie
+    _name(left, colours)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({"svg.hashsalt": "robnas"}):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _half(values: Sequence[float]) -> float:
+def _draw_worth(axes: Any, runs: Sequence[Run], names: Sequence[str], colours: dict[str, Any]) -> None:
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+    relative = times_darts(runs)
+    timed = all(relative[name] for name in names)
+    for name in names:
+        own, colour = [run for run in runs if run["searcher"] == name], colours[name]
+        x, y = relative[name] if timed else [run["seconds"] for run in own], [100 * run["accuracy"] for run in own]
+        axes.plot(x, y, "o", color=colour, markersize=3.5, alpha=0.5, markeredgewidth=0)
+        middle, (low, high) = mean(y), (interval(y, 100) if len(y) > 1 else (y[0], y[0]))
+        error = [[middle - low], [high - middle]]
+        axes.errorbar(mean(x), middle, yerr=error, fmt="o", color=colour, markersize=7, capsize=2, linewidth=1, label=name)
+    axes.set(xlabel="search time, DARTS = 1" if timed else "search time, seconds", ylabel="test accuracy, %", xscale="log")
+    axes.set_title("A small dot a seed, a large one their mean with 95% interval", fontsize=10, loc="left")
+    spread = axes.get_xlim()
+    ticks = [v for v in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200) if spread[0] <= v <= spread[1]]
+    axes.set_xticks(ticks)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_depths(axes: Any, runs: Sequence[Run], names: Sequence[str], colours: dict[str, Any]) -> None:
+    for place, name in enumerate(reversed(names)):
+        for kind, marker, shift in (("normal", "o", 0.14), ("reduce", "s", -0.14)):
+            depths = [run[f"{kind}/depth"] for run in runs if run["searcher"] == name]
+            for i, depth in enumerate(depths):
+                beside = 0.09 * depths[:i].count(depth)  # equal ones stand side by side
+                face = colours[name] if kind == "normal" else "white"
+                axes.plot(depth + beside, place + shift, marker, color=colours[name], markerfacecolor=face, markersize=6)
+    deepest = int(max(run[f"{kind}/depth"] for run in runs for kind in ("normal", "reduce")))
+    axes.set(yticks=range(len(names)), yticklabels=[TITLES.get(n, n) for n in reversed(names)], xlabel="depth of the cell")
+    axes.set(xticks=range(2, deepest + 1), xlim=(1.7, deepest + 0.4), ylim=(-0.6, len(names) - 0.4))
+    axes.set_title("Every cell found: ● normal, □ reduction", fontsize=10, loc="left")
+    axes.grid(axis="x", color="#e4e4e4")
+    axes.set_axisbelow(True)
+
+
+def _name(axes: Any, colours: dict[str, Any]) -> None:
+    """The name of each searcher beside its mean, moved up or down until none lies on another."""
+    points = {bar.get_label(): bar.lines[0].get_xydata()[0] for bar in axes.containers}
+    pixels = {name: axes.transData.transform(point) for name, point in points.items()}
+    placed = [(x - 5, x + 5, y) for x, y in pixels.values()]  # left, right, middle: nor on a point
+    for name, (x, y) in sorted(pixels.items(), key=lambda item: item[1][1]):
+        end = x + 8 + 7 * len(TITLES.get(name, name))
+        for shift in (s for step in range(12) for s in (7 * step, -7 * step)):
+            if all(end < a or x + 6 > b or abs(y + shift - middle) >= 13 for a, b, middle in placed):
+                break
+        placed.append((x + 6, end, y + shift))
+        offset = (6, 72 / axes.figure.dpi * shift)
+        text = TITLES.get(name, name)
+        axes.annotate(text, points[name], offset, textcoords="offset points", fontsize=9, color=colours[name], va="center", weight="bold")
+
+
+def interval(values: Sequence[float], most: float = math.inf) -> tuple[float, float]:
+    """Student's, cut where a value cannot be."""
     low, high = student(values)
-    return (high - low) / 2 if len(values) > 1 else 0.0
+    return max(low, 0.0), min(high, most)
 
 
 def _order(runs: Sequence[Run]) -> list[str]:
