@@ -15,7 +15,7 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(x)
-        return self.bn(torch.cat([self.conv_1(x), self.conv_2(x[:, :, 1:, 1:])], 1))
+        return self.bn(torch.cat([self.conv_1(x), self.conv_2(nn.functional.pad(x, (-1, 1, -1, 1)))], 1))  # odd sizes: a last row of zeros
 
 
 class Zero(nn.Module):
@@ -62,28 +62,48 @@ class MixedOperation(nn.Module):
         return sum(w * op(x) for w, op in zip(weights, self.ops, strict=True))
 
 
+class PartialOperation(nn.Module):
+    """PC-DARTS's edge (Xu et al., 2020, §3.1, and their code): the first 1/K of the channels mixed, the others pooled, all shuffled."""
+
+    def __init__(self, operations: tuple[str, ...], c: int, stride: int, k: int) -> None:
+        super().__init__()
+        self.mixed, self.k, self.stride = MixedOperation(operations, c // k, stride), k, stride
+        self.ops = self.mixed.ops
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        n, c, *_ = x.shape
+        mixed, rest = self.mixed(x[:, : c // self.k], weights), x[:, c // self.k :]
+        if self.stride == 2:
+            rest = nn.functional.max_pool2d(rest, 2, 2, ceil_mode=True)  # the mode matters for odd sizes alone
+        out = torch.cat([mixed, rest], 1)
+        return out.view(n, self.k, c // self.k, *out.shape[2:]).transpose(1, 2).contiguous().view_as(out)
+
+
 class Cell(nn.Module):
-    def __init__(self, operations, nodes, outputs, c_before, c_last, c, reduction, after_reduction) -> None:
+    def __init__(self, operations, nodes, outputs, c_before, c_last, c, reduction, after_reduction, partial) -> None:
         super().__init__()
         self.nodes, self.outputs = nodes, outputs
         relu_conv_norm = lambda c_in: nn.Sequential(nn.ReLU(), nn.Conv2d(c_in, c, 1, bias=False), nn.BatchNorm2d(c, affine=False))  # noqa: E731
         self.before = FactorizedReduce(c_before, c) if after_reduction else relu_conv_norm(c_before)
         self.last = relu_conv_norm(c_last)
         sources = [j for i in range(nodes) for j in range(2 + i)]
-        self.edges = nn.ModuleList(MixedOperation(operations, c, 2 if reduction and j < 2 else 1) for j in sources)
+        edge = MixedOperation if partial == 1 else lambda *a: PartialOperation(*a, partial)
+        self.edges = nn.ModuleList(edge(operations, c, 2 if reduction and j < 2 else 1) for j in sources)
 
-    def forward(self, before: Tensor, last: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, before: Tensor, last: Tensor, weights: Tensor, factors: Tensor) -> Tensor:
         states, offset = [self.before(before), self.last(last)], 0
         for _ in range(self.nodes):
-            states.append(sum(self.edges[offset + j](h, weights[offset + j]) for j, h in enumerate(states)))
+            states.append(sum(factors[offset + j] * self.edges[offset + j](h, weights[offset + j]) for j, h in enumerate(states)))
             offset += len(states) - 1
         return torch.cat([states[node] for node in self.outputs], 1)
 
 
 class PerEdge(nn.Module):
-    """forward(x, {"normal": [E, O], "reduce": [E, O]}) → logits."""
+    """forward(x, {"normal": [E, O], "reduce": [E, O]}, factors of edges: {"normal": [E], "reduce": [E]} or 1) → logits."""
 
-    def __init__(self, operations, nodes=4, *, layers=8, c=16, num_classes=10, in_channels=3, stem_multiplier=3, concat=None) -> None:
+    def __init__(
+        self, operations, nodes=4, *, layers=8, c=16, num_classes=10, in_channels=3, stem_multiplier=3, concat=None, partial=1
+    ) -> None:
         super().__init__()
         concat = concat or dict.fromkeys(("normal", "reduce"), tuple(range(2, 2 + nodes)))
         c_before = c_last = stem_multiplier * c
@@ -92,15 +112,16 @@ class PerEdge(nn.Module):
         for i in range(layers):
             reduction = i in (layers // 3, 2 * layers // 3)
             kind, c = ("reduce", 2 * c) if reduction else ("normal", c)
-            self.cells.append(Cell(operations, nodes, concat[kind], c_before, c_last, c, reduction, after))
+            self.cells.append(Cell(operations, nodes, concat[kind], c_before, c_last, c, reduction, after, partial))
             self.kinds.append(kind)
             c_before, c_last, after = c_last, c * len(concat[kind]), reduction
         self.classifier = nn.Linear(c_last, num_classes)
 
-    def forward(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, weights: dict[str, Tensor], factors: dict[str, Tensor] | None = None) -> Tensor:
+        factors = factors or {kind: w.new_ones(len(w)) for kind, w in weights.items()}
         before = last = self.stem(x)
         for kind, cell in zip(self.kinds, self.cells, strict=True):
-            before, last = last, cell(before, last, weights[kind])
+            before, last = last, cell(before, last, weights[kind], factors[kind])
         return self.classifier(last.mean((2, 3)))
 
 

@@ -66,7 +66,7 @@ class Input:
 
 def spread(x: Tensor, k: int) -> Tensor:
     """One copy for each of k edges. x: [N, C, H, W] → [N, K·C, H, W]."""
-    return torch.cat([x] * k, 1) if k > 1 else x
+    return channels_last(torch.cat([x] * k, 1)) if k > 1 else x  # of maps of one channel, torch says either layout
 
 
 def gather(g: Tensor, k: int) -> Tensor:
