@@ -24,7 +24,7 @@ from robnas.space.mixture import Mixture
 from robnas.space.percentile import random_genotype
 from robnas.tasks.sampled_search import SampledSearch
 from robnas.tasks.search import Search
-from small_sampled import SPACE, Again, Skips, search
+from small_sampled_search import SPACE, Again, Skips, search
 
 
 def trainer(folder, **arguments):
@@ -175,7 +175,7 @@ def test_the_validation_half_is_the_same_in_every_pass_and_not_augmented(tmp_pat
     class Look(Evaluator):
         def scores(self, genotypes, scene):
             passes.append(torch.cat([x for x, _ in scene.validation()]))
-            assert scene.config == {}
+            assert not scene.config
             assert scene.folder == tmp_path
             assert scene.logits is None
             return [0.0 for _ in genotypes]
