@@ -56,6 +56,20 @@ def test_runs_are_listed_with_their_state(capsys, elsewhere):
     assert "none" in robnas("list runs --runs nowhere", capsys).out
 
 
+def test_the_children_of_a_search_are_one_entry(capsys, elsewhere):
+    Job("a" * 40, "evolution").start()
+    for digit in "bcd":
+        child = Job(digit * 40, "evolution-children")
+        child.start()
+        if digit != "d":
+            child.mark_finished()
+    entries = {entry["name"]: entry["state"] for entry in json.loads(robnas("list runs --json", capsys).out)}
+    assert entries == {"runs/evolution/aaaaaaaaaaaa": "unfinished", "runs/evolution-children": "2 finished, 1 unfinished"}
+    entries = {entry["name"]: entry["state"] for entry in json.loads(robnas("list runs --children --json", capsys).out)}
+    assert len(entries) == 4
+    assert entries["runs/evolution-children/dddddddddddd"] == "unfinished"
+
+
 def test_runs_are_listed_with_what_their_rows_say(capsys, elsewhere):
     job = Job("c" * 40, "classify")
     job.start()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from robnas import jobs
+from robnas import jobs, locks
 from robnas.errors import UserError
 from robnas.jobs import Job, identity
 
@@ -242,6 +242,22 @@ def test_a_second_process_is_refused_in_one_line_and_a_killed_one_lets_go_at_onc
         before = time.monotonic()
         job.acquire()
         assert time.monotonic() - before < 1
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+        job.release()
+
+
+def test_a_patient_process_waits_until_the_other_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "patient", True)
+    job = Job("a" * 40, "x", tmp_path)
+    process = hold(tmp_path, "import time; print('held', flush=True); time.sleep(0.6)")
+    before = time.monotonic()
+    try:
+        job.acquire()
+        assert process.wait() == 0
+        assert 0.3 < time.monotonic() - before < 3
     finally:
         process.kill()
         process.stdout.close()

@@ -94,6 +94,8 @@ class CLI(LightningCLI):
         self.arguments, self.victim = arguments, victim
         self.evaluations: list[Any] = []
         self.run: Run | None = None
+        own = {verb: self.subcommands()[verb]}  # each verb's parser takes as long to build as a small network's epoch
+        self.subcommands = lambda: own  # type: ignore[method-assign]
         super().__init__(
             trainer_class=Trainer,
             parser_class=Parser,
@@ -102,7 +104,7 @@ class CLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # a checkpoint says itself what it is
             args={"subcommand": verb},
-            parser_kwargs={"prog": "robnas", **{v: {"description": text} for v, text in _DESCRIPTIONS.items()}},
+            parser_kwargs={"prog": "robnas", **{v: {"description": text} for v, text in _DESCRIPTIONS.items() if v in own}},
         )
 
     # What may be said

@@ -1,10 +1,16 @@
 """What two ranks tell each other, against hand-computed values."""
 
+import os
+import time
+from datetime import timedelta
+
 import pytest
 import torch
+import torch.distributed as dist
 
 from ranks import run_on_ranks
 from robnas import collectives
+from robnas.errors import UserError
 
 
 def _everything(rank: int) -> dict[str, object]:
@@ -42,7 +48,37 @@ def test_two_ranks():
         assert str(out["drift"]).startswith("α differs between ranks")
 
 
+def _from_first(rank: int) -> list[object]:
+    """Rank 0 takes longer than an ordinary collective would be waited for."""
+    dist.destroy_process_group()
+    dist.init_process_group("gloo", store=dist.FileStore(os.environ["STORE"], 2), rank=rank, world_size=2, timeout=timedelta(seconds=2))
+    calls: list[int] = []
+
+    def slow() -> dict[str, int]:
+        time.sleep(4)
+        calls.append(rank)
+        return {"from": rank}
+
+    def wrong() -> None:
+        raise UserError(f"rank {rank} found a wrong value")
+
+    out = [collectives.from_first(slow), calls]
+    try:
+        collectives.from_first(wrong)
+    except UserError as error:
+        out.append(str(error))
+    return out
+
+
+def test_others_wait_for_the_first_as_long_as_it_takes_and_hear_its_errors(tmp_path, monkeypatch):
+    monkeypatch.setenv("STORE", str(tmp_path / "store"))
+    first, second = run_on_ranks(_from_first, 2)
+    assert first == [{"from": 0}, [0], "rank 0 found a wrong value"]
+    assert second == [{"from": 0}, [], "rank 0 found a wrong value"]
+
+
 def test_one_process_is_the_identity():
+    assert collectives.from_first(lambda: 3) == 3
     x = torch.tensor([1.0], requires_grad=True)
     assert collectives.across_ranks(x) is x
     assert (collectives.world_size(), collectives.rank(), collectives.gather(3)) == (1, 0, [3])

@@ -115,6 +115,14 @@ def test_a_finished_run_has_nothing_to_do(config, capsys):
     assert run.job.state() == "finished"
 
 
+def test_a_run_that_another_process_ended_while_this_one_waited_has_nothing_to_do(config, monkeypatch):
+    run, acquire = prepare(config), jobs.Job.acquire
+    run.release()
+    monkeypatch.setattr(jobs.Job, "acquire", lambda job: (acquire(job), job.mark_finished()))
+    assert prepare(config).finished
+    assert not locks._held
+
+
 def test_an_unfinished_run_is_not_lost_by_accident(config):
     run = prepare(config)
     path = checkpoint(run)

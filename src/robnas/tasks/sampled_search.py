@@ -1,13 +1,11 @@
 """Architecture search by asking and telling: a searcher proposes architectures, an evaluator scores them, and weights may be shared."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import yaml
 from lightning.pytorch import Callback
 from torch import Tensor, nn
 
@@ -162,7 +160,7 @@ class SampledSearch(SupernetTask):
             validation=self._validation,
             logits=self._with_batch_moments if weights else None,
             jobs=getattr(self.trainer, "jobs", None),
-            config=self._config,
+            config=getattr(self.trainer, "config", None),
         )
 
     def _validation(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -170,12 +168,6 @@ class SampledSearch(SupernetTask):
         for batch in self.trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
             x, y, _ = as_float(batch, self.dtype)  # type: ignore[arg-type]
             yield x.to(self.device), y.to(self.device)
-
-    @cached_property
-    def _config(self) -> dict[str, Any]:
-        """Of the run, as its folder keeps it."""
-        file = Path(self.trainer.default_root_dir) / "config.yaml"
-        return yaml.safe_load(file.read_text("utf-8")) if file.is_file() else {}
 
     def _path(self, genotype: Genotype) -> Mixture:
         return Mixture.of(genotype, self.space, self.dtype, self.device)  # type: ignore[arg-type]
