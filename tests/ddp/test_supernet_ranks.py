@@ -15,12 +15,14 @@ def _compute(share: slice, path: str) -> dict[str, torch.Tensor]:
     """Logits, Σ over ranks of the gradients of Σ target·logits, running statistics, and a second derivative."""
     torch.manual_seed(0)
     space = Space(nodes=2)
-    net = Supernet(space, layers=3, init_channels=2, num_classes=3, across_ranks=True).double()
+    more = path == "partial, dropout"
+    net = Supernet(space, layers=3, init_channels=2, num_classes=3, across_ranks=True, partial=2 if more else 1).double()
     alpha = {kind: torch.randn(5, 10).double().softmax(-1).requires_grad_() for kind in CELL_KINDS}
     x, target = torch.randn(5, 3, 8, 8).double()[share], torch.randn(5, 3).double()[share]
     if path == "plain":
         fused.suits = lambda x: False
-    logits = net(x, Mixture(alpha))
+    torch.manual_seed(1)  # of the dropout, the same on every rank
+    logits = net(x, Mixture(alpha, dropout=0.3 if more else 0.0))
     running = torch.cat([b.flatten() for k, b in net.named_buffers() if not k.endswith("tracked")])
     inputs = [*alpha.values(), *net.parameters()]
     first = torch.autograd.grad((logits * target).sum(), inputs, create_graph=path == "twice")
@@ -36,7 +38,7 @@ def _on_rank(rank: int, path: str) -> dict[str, torch.Tensor]:
     return _compute(slice(0, 2) if rank == 0 else slice(2, None), path)
 
 
-@pytest.mark.parametrize("path", ["fused", "plain", "twice"])
+@pytest.mark.parametrize("path", ["fused", "plain", "twice", "partial, dropout"])
 def test_two_ranks_with_unequal_shares_equal_one_process(path, monkeypatch):
     monkeypatch.setattr(fused, "suits", fused.suits)
     one, (first, second) = _compute(slice(None), path), run_on_ranks(_on_rank, 2, path)

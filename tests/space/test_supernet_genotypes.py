@@ -1,5 +1,8 @@
 """A supernet that is told one architecture computes that architecture's own network, and nothing else."""
 
+import re
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -7,33 +10,43 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from per_edge import _operation
 from robnas.errors import UserError
-from robnas.space import published
-from robnas.space.genotype import Genotype
+from robnas.space import fused, published, supernet
+from robnas.space.genotype import Cell, Edge, Genotype
 from robnas.space.mixture import Mixture
 from robnas.space.network import Network
 from robnas.space.operations import FactorizedReduce
-from robnas.space.search_space import Space
+from robnas.space.percentile import random_genotype
+from robnas.space.search_space import OPERATIONS, Space
 from robnas.space.supernet import Supernet
 
 close = lambda a, b: torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)  # noqa: E731
 
 
 def copy_to(supernet: Supernet, network: Network) -> None:
-    """The network takes the supernet's weights and running statistics; an operation that stands twice on an edge takes them twice."""
+    """The network takes the supernet's weights and running statistics; an operation that stands twice on an edge takes them twice.
+
+    Where the network concatenates fewer nodes, what reads them takes the weights of those alone.
+    """
     network.stem.load_state_dict(supernet.stem.state_dict())
-    network.classifier.load_state_dict(supernet.classifier.state_dict())
+    before = last = slice(None)  # of the channels that the supernet's cells give, those of the network's
     for layer, cell in zip(supernet.layers, network.cells, strict=True):
-        for ours, theirs in ((layer.before, cell.before), (layer.last, cell.last)):
+        for ours, theirs, read in ((layer.before, cell.before, before), (layer.last, cell.last, last)):
+            if theirs is None:  # nothing reads this input
+                continue
             halving = isinstance(theirs, FactorizedReduce)
             convs, norm = ((theirs.even, theirs.odd), theirs.norm) if halving else ((theirs[1],), theirs[2])
             for a, b in zip(ours.convs, convs, strict=True):
-                b.load_state_dict(a.state_dict())
+                b.load_state_dict({"weight": a.weight[:, read]})
             norm.load_state_dict(ours.norm.state_dict())
+        places = [supernet.outputs[layer.kind].index(node) for node in cell.cell.concat]
+        before, last = last, torch.cat([torch.arange(layer.cell.channels) + layer.cell.channels * i for i in places])
         for node, modules in cell.nodes.items():
             for edge, module in zip(cell.cell.nodes[int(node) - 2], modules, strict=True):
                 with torch.no_grad():
                     for stacked, place, target in _tensors(layer.cell, edge, module, int(node)):
                         target.copy_(stacked[place].view_as(target))
+    classifier = supernet.classifier
+    network.classifier.load_state_dict({"weight": classifier.weight[:, last], "bias": classifier.bias})
 
 
 def _tensors(cell, edge, module, node):
@@ -48,11 +61,11 @@ def _tensors(cell, edge, module, node):
         yield from _operation(cell, edge.operation, module, edge.source, node)
 
 
-def both(name: str, train: bool):
+def both(genotype: Genotype, train: bool, space: Space | None = None):
+    """The genotype in a supernet and as its own network: with its own outputs, or those of a space."""
     torch.manual_seed(0)
-    genotype = published.find(name)
-    space = Space(nodes=len(genotype.normal.nodes))
-    concat = {kind: cell.concat for kind, cell in genotype.cells.items()}
+    concat = None if space else {kind: cell.concat for kind, cell in genotype.cells.items()}
+    space = space or Space(nodes=len(genotype.normal.nodes))
     net = Supernet(space, layers=4, init_channels=4, num_classes=3, concat=concat).double()
     for key, buffer in net.named_buffers():
         if buffer.is_floating_point():
@@ -62,17 +75,72 @@ def both(name: str, train: bool):
     return net.train(train), network.train(train), Mixture.of(genotype, space, torch.float64, concat=concat)
 
 
-@pytest.mark.parametrize("train", [True, False], ids=["training", "evaluation"])
-@pytest.mark.parametrize("name", published.names())
-def test_a_published_architecture_is_its_own_network(name, train):
-    net, network, mixture = both(name, train)
+def same(net, network, mixture):
+    """Logits, and the gradient of a weight far below."""
     x = torch.randn(2, 3, 18, 18, dtype=torch.float64)  # odd sizes behind the first reduction
     ours, theirs = net(x, mixture), network(x)
     close(ours, theirs)
-    weight = network.cells[0].last[1].weight
-    (expected,) = torch.autograd.grad(theirs.square().sum(), weight)
-    (found,) = torch.autograd.grad(ours.square().sum(), net.layers[0].last.convs[0].weight)
+    (expected,) = torch.autograd.grad(theirs.square().sum(), network.stem[0].weight)
+    (found,) = torch.autograd.grad(ours.square().sum(), net.stem[0].weight)
     close(found, expected)
+
+
+@pytest.mark.parametrize("train", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("name", published.names())
+def test_a_published_architecture_is_its_own_network(name, train):
+    same(*both(published.find(name), train))
+
+
+LOOSE = Space(nodes=5, loose_ends=True, repeats=True)
+FIVE = [name for name in published.names() if len(published.find(name).normal.nodes) == 5]
+
+
+@pytest.mark.parametrize("name", FIVE)
+def test_one_supernet_holds_published_cells_of_any_loose_ends(name):
+    genotype = published.find(name)
+    assert all(cell.concat == LOOSE.outputs_of(cell.nodes) for cell in genotype.cells.values())
+    same(*both(genotype, True, LOOSE))
+    same(*both(genotype, False, LOOSE))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS[1:])
+def test_every_operation_in_the_place_of_published_ones(operation):
+    genotype = published.find(FIVE[OPERATIONS.index(operation) % len(FIVE)])
+    cells = {
+        k: Cell(tuple(tuple(Edge(operation, e.source) for e in node) for node in c.nodes), c.concat) for k, c in genotype.cells.items()
+    }
+    same(*both(Genotype(**cells), True, LOOSE))
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_random_cells_with_loose_ends_and_repeated_sources(number):
+    same(*both(random_genotype(LOOSE, 0, number), True, LOOSE))
+
+
+def test_the_fast_path_and_the_plain_one_agree_on_nodes_that_do_not_count(monkeypatch):
+    net, network, mixture = both(published.find("amoebanet"), True, LOOSE)
+    monkeypatch.setattr(fused, "suits", lambda x: False)
+    same(net, network, mixture)
+
+
+def test_outputs_that_the_supernet_does_not_have_are_refused_in_a_line():
+    net, _, mixture = both(published.find("darts"), False)
+    for outputs in ((2, 6), ()):
+        wrong = replace(mixture, outputs={"normal": outputs})
+        with pytest.raises(UserError, match=rf"outputs {re.escape(str(list(outputs)))} of normal cells are not among .*\[2, 3, 4, 5\]"):
+            net(torch.randn(1, 3, 16, 16).double(), wrong)
+
+
+def test_plans_do_not_pile_up(monkeypatch):
+    monkeypatch.setattr(supernet, "PLANS", 6)
+    space, x = Space(nodes=2), torch.randn(1, 3, 8, 8)
+    net = Supernet(space, layers=1, init_channels=2).eval()
+    for number in range(10):
+        net(x, Mixture.of(random_genotype(space, 0, number), space))
+    assert len(net._plans) == 6
+    kept = set(net._plans)
+    net(x, Mixture.of(random_genotype(space, 0, 7), space))  # the last three have been kept
+    assert set(net._plans) == kept
 
 
 class Count(TorchDispatchMode):

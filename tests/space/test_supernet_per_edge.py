@@ -106,9 +106,10 @@ def test_weights_that_need_no_gradient_change_nothing_for_alpha():
 
 def test_differentiates_twice():
     case = Case(Space(nodes=2))
-    found = []
+    found, alpha = [], list(case.alpha.values())
     for net, mixture in ((case.net, Mixture(case.alpha)), (case.oracle, case.alpha)):
-        first = torch.autograd.grad((net(case.x, mixture) * case.target).sum(), net.stem[0].weight, create_graph=True)[0]
-        found.append(torch.autograd.grad(first.square().sum(), list(case.alpha.values())))
+        inputs = [net.stem[0].weight, *alpha]
+        first = torch.autograd.grad((net(case.x, mixture) * case.target).sum(), inputs, create_graph=True)
+        found.append([*first, *torch.autograd.grad(sum(g.square().sum() for g in first), inputs)])
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
