@@ -24,6 +24,7 @@ from robnas.space.mixture import Mixture
 from robnas.space.percentile import random_genotype
 from robnas.tasks.sampled_search import SampledSearch
 from robnas.tasks.search import Search
+from robnas.tasks.supernet_task import cosine
 from small_sampled_search import SPACE, Again, Skips, search
 
 
@@ -81,6 +82,19 @@ def test_weights_move_only_in_their_epochs(tmp_path):
     trainer(tmp_path, max_epochs=3, callbacks=[watch]).fit(search(weight_epochs=2, momentum=0.9), digits())
     moved = [any(not torch.equal(value, after[name]) for name, value in before.items()) for before, after in pairwise(watch.seen)]
     assert moved == [True, True, False]
+
+
+@pytest.mark.parametrize(("weight_epochs", "until"), [(None, 4), (3, 3), (-2, 2)])
+def test_the_learning_rate_comes_to_its_end_when_the_training_of_weights_does(tmp_path, weight_epochs, until):
+    rates = []
+
+    class Look(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    task = search(weight_epochs=weight_epochs, learning_rate=0.4, learning_rate_min=0.1)
+    trainer(tmp_path, max_epochs=4, limit_train_batches=1, limit_val_batches=0, callbacks=[Look()]).fit(task, digits())
+    assert rates[:until] == [cosine(epoch, until, 0.4, 0.1) for epoch in range(until)]
 
 
 def test_a_weight_step_goes_along_the_path_that_the_searcher_samples(tmp_path):

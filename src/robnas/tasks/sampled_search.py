@@ -20,7 +20,7 @@ from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
 from robnas.tasks import bilevel
 from robnas.tasks.chronicle import Chronicle
-from robnas.tasks.supernet_task import SupernetTask
+from robnas.tasks.supernet_task import SupernetTask, cosine
 
 _SPACE = Space()
 
@@ -81,6 +81,7 @@ class SampledSearch(SupernetTask):
         self.evaluations = 0
         """How often the evaluator was asked for a score."""
         self._scores: dict[str, float] = {}  # of architectures that have one for good
+        self._half: Any = None  # its loader, whose worker processes take long to start
 
     def mixture(self) -> Mixture:
         """The path of the architecture that is derived now."""
@@ -91,6 +92,11 @@ class SampledSearch(SupernetTask):
         scores = [score for epoch, _, score in self.told if epoch == self.current_epoch]
         mean = {"mean_score": sum(scores) / len(scores)} if scores else {}
         return shape(self.searcher.derive()) | mean | {"evaluations": float(self.evaluations)}
+
+    def agreed(self) -> dict[str, list[Tensor]]:
+        """And the latest scores."""
+        latest = torch.tensor([score for *_, score in self.told[-100:]], dtype=self.dtype, device=self.device)
+        return super().agreed() | ({"what the searcher was told": [latest]} if self.told else {})
 
     # Building
 
@@ -117,6 +123,13 @@ class SampledSearch(SupernetTask):
         return super().build_supernet(num_classes, in_channels) if self.evaluator.shares_weights else Nothing()
 
     # Steps
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """The learning rate comes to its end when the training of weights does."""
+        super().on_train_batch_start(batch, batch_idx)
+        if self._trains_weights:
+            rate = cosine(self.current_epoch, self._trained_until, self.learning_rate, self.learning_rate_min)
+            self._weight_optimizer.param_groups[0]["lr"] = rate
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Weights, then the architecture. batch: "train" and "valid", each (x: [B, C, H, W] in [0, 1], y: [B], index)."""
@@ -165,7 +178,8 @@ class SampledSearch(SupernetTask):
 
     def _validation(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The validation half as it is, in order, in this rank's shares."""
-        for batch in self.trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
+        self._half = self._half or self.trainer.datamodule.val_dataloader()  # type: ignore[attr-defined]
+        for batch in self._half:
             x, y, _ = as_float(batch, self.dtype)  # type: ignore[arg-type]
             yield x.to(self.device), y.to(self.device)
 
@@ -198,13 +212,14 @@ class SampledSearch(SupernetTask):
     @torch.no_grad()
     def _with_batch_moments(self, x: Tensor, mixture: Mixture) -> Tensor:
         assert self.network is not None
-        training = self.network.training
-        self.network.train()
-        try:
-            with self._frozen_statistics():
-                return self._logits(x, mixture)
-        finally:
-            self.network.train(training)
+        if not self.network.training:
+            self.network.train()
+            try:
+                return self._with_batch_moments(x, mixture)
+            finally:
+                self.network.eval()
+        with self._frozen_statistics():
+            return self._logits(x, mixture)
 
     # Checkpoints
 
