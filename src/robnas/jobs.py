@@ -42,6 +42,7 @@ IGNORED: dict[str, str] = {
     "trainer.default_root_dir": "where results go",
     "data.init_args.num_workers": "how fast it runs",
     "model.init_args.evaluator.init_args.workers": "how fast it runs",
+    "model.init_args.evaluator.init_args.keep_weights": "what is kept",
     "data.init_args.memory": "how fast it runs: images decoded once or as needed are the same",
     "data.init_args.root": "where the images lie; which images they are counts by the data's fingerprint",
     "data.init_args.download": "how the images got there",

@@ -44,7 +44,8 @@ class Fake:
             self.configs.append(yaml.safe_load(Path(argv[2]).read_text()))
             n = len(self.configs) - 1
             folder = self.folder / f"job{n}"
-            folder.mkdir()
+            (folder / "checkpoints").mkdir(parents=True)
+            (folder / "checkpoints" / "last.ckpt").touch()
             (folder / "metrics.csv").write_text(f"step,epoch,valid/accuracy\n5,0,0.9\n10,1,0.{n + 1}\n12,1,\n")
             out.append(None if n in self.failing else folder)
         return out
@@ -89,6 +90,13 @@ def test_equal_architectures_are_one_job_and_others_are_others(tmp_path):
     (a, b, c), (d,), (e,), (f,) = runner.calls
     assert a == b == f
     assert len({a[2], c[2], d[2], e[2]}) == 4
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_weights_are_kept_where_they_are_wanted(tmp_path, keep):
+    TrainedChild(keep_weights=keep).scores(genotypes(1), scene(tmp_path, Fake(tmp_path)))
+    assert (tmp_path / "job0" / "checkpoints" / "last.ckpt").exists() == keep
+    assert (tmp_path / "job0" / "metrics.csv").exists()
 
 
 def test_a_child_that_fails_has_the_worst_score(tmp_path):

@@ -1,6 +1,7 @@
 """Scores from trainings: every architecture is a child, trained on its own (Zoph and Le, 2017, §3.2; Real et al., 2019)."""
 
 import csv
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,6 +38,7 @@ class TrainedChild(Evaluator):
         workers: children at a time; None: one for each CUDA device, or for each core. No score depends on it.
         recipe: further arguments of `Classifier`, such as {label_smoothing: 0.1}.
         trainer: further arguments of the child's trainer, such as {limit_train_batches: 10}.
+        keep_weights: of trained children; thousands of them fill a disk, and their scores need none.
     """
 
     # 40 steps of digits: at 0.025 a child has hardly begun to learn.
@@ -51,6 +53,7 @@ class TrainedChild(Evaluator):
         workers: int | None = None,
         recipe: dict[str, Any] | None = None,
         trainer: dict[str, Any] | None = None,
+        keep_weights: bool = False,
     ) -> None:
         require(epochs >= 1, f"epochs: {epochs} is less than 1")
         require(layers >= 1, f"layers: {layers} is less than 1")
@@ -58,7 +61,7 @@ class TrainedChild(Evaluator):
         require(learning_rate > 0, f"learning_rate: {learning_rate} is not positive")
         require(workers is None or workers >= 1, f"workers: {workers} is less than 1")
         self.epochs, self.layers, self.init_channels, self.learning_rate = epochs, layers, init_channels, learning_rate
-        self.workers, self.recipe, self.trainer = workers, recipe, trainer
+        self.workers, self.recipe, self.trainer, self.keep_weights = workers, recipe, trainer, keep_weights
         self._succeeded = False
 
     def scores(self, genotypes: Sequence[Genotype], scene: Scene) -> list[float]:
@@ -81,7 +84,11 @@ class TrainedChild(Evaluator):
         folders = scene.jobs([["fit", "--config", str(file)] for file in files], self.workers)
         self._succeeded = self._succeeded or any(folder is not None for folder in folders)
         require(self._succeeded, f"no child could be trained: the logs in {scene.folder / 'children'} say why")
-        return [WORST if folder is None else last_accuracy(folder) for folder in folders]
+        scores = [WORST if folder is None else last_accuracy(folder) for folder in folders]
+        for folder in folders:
+            if folder is not None and not self.keep_weights:
+                shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return scores
 
     def child(self, genotype: Genotype, config: Mapping[str, Any]) -> dict[str, Any]:
         """The child's own configuration, from that of the search."""

@@ -171,7 +171,7 @@ class Pool:
         return self.folder / f"{jobs.identity({'argv': list(argv)}, runs)[:12]}.json"
 
     def _remember(self, outcome: Outcome) -> None:
-        if outcome.good:
+        if outcome.good and outcome.argv[:1] != ("fit",):
             note = {"argv": outcome.argv, "seconds": round(outcome.seconds, 1), "attempts": outcome.attempts}
             atomic.write(self._note(outcome.argv), json.dumps(note) + "\n")
 
