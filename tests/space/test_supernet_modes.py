@@ -21,8 +21,9 @@ def build(nodes: int = 2, **arguments):
     return net, alpha, torch.randn(4, 3, 16, 16)
 
 
-def gradients(net, alpha, x):
-    logits = net(x, Mixture(alpha))
+def gradients(net, alpha, x, dropout=0.0):
+    torch.manual_seed(1)
+    logits = net(x, Mixture(alpha, dropout=dropout))
     return logits, torch.cat(
         [g.flatten() for g in torch.autograd.grad(logits.float().square().sum(), [*alpha.values(), *net.parameters()])]
     )
@@ -38,11 +39,12 @@ def test_float32_takes_the_fast_kernels_and_agrees_with_torchs(monkeypatch):
     assert (ours_g.double() - theirs_g).norm() < 1e-2 * theirs_g.norm()
 
 
-def test_bfloat16_autocast_gives_nearly_the_same_logits_and_gradients():
-    net, alpha, x = build()
-    full, full_g = gradients(net, alpha, x)
+@pytest.mark.parametrize(("partial", "dropout"), [(1, 0.0), (2, 0.3)])
+def test_bfloat16_autocast_gives_nearly_the_same_logits_and_gradients(partial, dropout):
+    net, alpha, x = build(partial=partial)
+    full, full_g = gradients(net, alpha, x, dropout)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half, half_g = gradients(net, alpha, x)
+        half, half_g = gradients(net, alpha, x, dropout)
     assert half.dtype == torch.bfloat16
     assert not torch.equal(half.float(), full)
     torch.testing.assert_close(half.float(), full, rtol=0.1, atol=0.1)
@@ -104,10 +106,12 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_nothing_waits_for_the_device():
-    net, alpha, x = build()
+@pytest.mark.parametrize("partial", [1, 2])
+def test_nothing_waits_for_the_device(partial):
+    net, alpha, x = build(partial=partial)
     masks = {kind: torch.rand(5, 10) < 0.5 for kind in CELL_KINDS}
-    for mixture in (Mixture(alpha), Mixture(alpha, alive=masks)):
+    edges, outputs = {kind: torch.rand(5) for kind in CELL_KINDS}, {"normal": (2,)}
+    for mixture in (Mixture(alpha), Mixture(alpha, edges=edges, alive=masks, outputs=outputs, dropout=0.5)):
         net(x, mixture)  # the first pass makes the plan
         with Waits() as waits:
             net(x, mixture).sum().backward()
