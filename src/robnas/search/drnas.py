@@ -15,7 +15,7 @@ class DrNAS(Relaxed):
     """θ ~ Dir(β) on every edge, β = ELU(α) + 1; α is stepped along the pathwise gradient of E[L_val(θ)] + λ KL(Dir(β) ‖ Dir(1)).
 
     In stages of equal length: from one to the next the supernet becomes wider, as a larger part of the channels goes through the
-    operations (weights are carried over), and every edge keeps its most likely operations alone. Cells derive from the mean of the
+    operations (weights are carried over), and every edge keeps only its most likely operations. Cells derive from the mean of the
     distribution. The architecture stands still in the first 10 of a stage's 25 epochs: `architecture_warmup` of the task.
     γ (§5.2) damps the weight that was drawn. On α it is not defined: γα is nearer to 0, and so brings a skip connect that is hardly
     likely, β < 1, back to the uniform distribution, instead of suppressing it.
@@ -105,7 +105,7 @@ def dirichlet(beta: Tensor, generator: torch.Generator) -> Tensor:
 def divergence_from_uniform(beta: Tensor, alive: Tensor) -> Tensor:
     """KL(Dir(β) ‖ Dir(1)) = ln Γ(Σβ) − Σ ln Γ(β) − ln Γ(n) + Σ (β − 1)(ψ(β) − ψ(Σβ)), sums over the n that are alive.
 
-    beta: [E, O]; alive: [E, O] bool → [E], in nats, differentiable; 0 where nothing is alive.
+    beta: [E, O]; alive: [E, O] bool, at least one a row → [E], in nats, differentiable.
     """
     beta, n = torch.where(alive, beta, 1), alive.sum(-1).to(beta)  # β = 1 adds nothing to the sums
     total = (beta * alive).sum(-1)
