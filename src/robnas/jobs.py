@@ -36,6 +36,7 @@ IGNORED: dict[str, str] = {
     "trainer.profiler": "who watches",
     "trainer.save_every_n_steps": "how much a kill costs",
     "trainer.detect_anomaly": "who watches",
+    "model.init_args.draw_every": "who watches",
     "trainer.num_sanity_val_steps": "who watches",
     "trainer.inference_mode": "evaluation gives the same numbers",
     "trainer.use_distributed_sampler": "the data's own batches do not depend on ranks",

@@ -11,7 +11,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from robnas import atomic, results
-from robnas.errors import require
 from robnas.search.base import Relaxed
 from robnas.search.summary import SHAPE, line
 from robnas.space.genotype import Genotype
@@ -37,7 +36,6 @@ class Chronicle(Callback):
     """
 
     def __init__(self, draw_every: int = 5) -> None:
-        require(draw_every >= 0, f"draw_every: {draw_every} is negative")
         self.draw_every = draw_every
         self.history: dict[int, dict[str, Tensor]] = {}
         """epoch → {"normal/alpha", "normal/weights", "reduce/alpha", "reduce/weights"}, each [E, O] on the CPU; empty without α."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from robnas.data.base import as_float
@@ -19,7 +18,6 @@ from robnas.space.genotype import Genotype
 from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
 from robnas.tasks import bilevel
-from robnas.tasks.chronicle import Chronicle
 from robnas.tasks.supernet_task import SupernetTask, cosine
 
 _SPACE = Space()
@@ -99,10 +97,6 @@ class SampledSearch(SupernetTask):
         return super().agreed() | ({"what the searcher was told": [latest]} if self.told else {})
 
     # Building
-
-    def configure_callbacks(self) -> list[Callback]:
-        """What the search did, kept over a resume, written and drawn at the end."""
-        return [Chronicle()]
 
     def setup(self, stage: str) -> None:
         """Raises UserError for what a search cannot do."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -14,7 +13,6 @@ from robnas.search.summary import describe
 from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
 from robnas.tasks import bilevel
-from robnas.tasks.chronicle import Chronicle
 from robnas.tasks.supernet_task import SupernetTask
 
 ORDERS = ("first", "second", "exact", "joint")
@@ -81,10 +79,6 @@ class Search(SupernetTask):
         self.n_step, self.order = n_step, order
         self.data_split = "whole" if order == "joint" else "halves"
         self.architecture_learning_rate, self.architecture_weight_decay = architecture_learning_rate, architecture_weight_decay
-
-    def configure_callbacks(self) -> list[Callback]:
-        """What the search did, kept over a resume, written and drawn at the end."""
-        return [Chronicle()]
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Of the weights and of α."""

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -13,6 +14,7 @@ from robnas.search.base import Searcher, Stage
 from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
 from robnas.tasks import bilevel
+from robnas.tasks.chronicle import Chronicle
 from robnas.tasks.stages import require_time, rewire
 from robnas.tasks.supernet_module import SupernetModule
 
@@ -38,6 +40,7 @@ class SupernetTask(SupernetModule):
         weight_decay: of the weights.
         gradient_clip: largest L2 norm of the weights' gradient; 0 does not clip.
         architecture_warmup: epochs in which the architecture stands still.
+        draw_every: epochs between two drawings of the cells while the search goes on; 0: they are drawn at its end alone.
         module: further arguments of `SupernetModule`.
     """
 
@@ -58,6 +61,7 @@ class SupernetTask(SupernetModule):
         weight_decay: float = 3e-4,
         gradient_clip: float = 5.0,
         architecture_warmup: int = 0,
+        draw_every: int = 5,
         **module: Any,
     ) -> None:
         super().__init__(searcher, space, layers, init_channels, **module)
@@ -67,9 +71,15 @@ class SupernetTask(SupernetModule):
         require(weight_decay >= 0, f"weight_decay: {weight_decay} is negative")
         require(gradient_clip >= 0, f"gradient_clip: {gradient_clip} is negative")
         require(architecture_warmup >= 0, f"architecture_warmup: {architecture_warmup} is negative")
+        require(draw_every >= 0, f"draw_every: {draw_every} is negative")
         self.automatic_optimization = False
         self.learning_rate, self.learning_rate_min, self.momentum = learning_rate, learning_rate_min, momentum
         self.weight_decay, self.gradient_clip, self.architecture_warmup = weight_decay, gradient_clip, architecture_warmup
+        self.draw_every = draw_every
+
+    def configure_callbacks(self) -> list[Callback]:
+        """What the search did, kept over a resume, told and drawn while it goes on and at its end."""
+        return [Chronicle(self.draw_every)]
 
     def setup(self, stage: str) -> None:
         """Raises UserError for what a search cannot do."""
