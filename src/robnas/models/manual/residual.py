@@ -1,0 +1,66 @@
+"""What ResNet, ResNeXt and WideResNet share: timm's residual network (He et al., 2016) behind a 3×3 stem."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from timm.models.resnet import BasicBlock, Bottleneck, ResNet
+from torch import nn
+
+from robnas.errors import require
+from robnas.models.manual.surgery import keep_resolution, stem
+
+DEPTHS: dict[int, tuple[str, tuple[int, ...]]] = {
+    10: ("basic", (1, 1, 1, 1)),
+    18: ("basic", (2, 2, 2, 2)),
+    26: ("bottleneck", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+}
+"""Layers → kind of block, and blocks of each stage (He et al., 2016, Table 1; 10 and 26 are timm's)."""
+
+BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
+def residual_network(
+    block: str,
+    blocks: Sequence[int],
+    width: int,
+    num_classes: int,
+    image_shape: tuple[int, int, int],
+    cardinality: int = 1,
+    base_width: int = 64,
+) -> nn.Module:
+    """A residual network for images [C, H, W].
+
+    Args:
+        block: "basic" or "bottleneck".
+        blocks: of each of four stages, or of three; every stage but the first halves the resolution and doubles the channels.
+        width: C of the stem and of the first stage, before a bottleneck's factor of 4.
+        num_classes: length of a row of logits.
+        image_shape: (C, H, W).
+        cardinality: groups of a bottleneck's 3×3 convolution.
+        base_width: channels of such a group where C is 64.
+    """
+    require(len(blocks) in (3, 4), f"blocks: {list(blocks)} are not those of three or four stages")
+    channels = tuple(width * 2**i for i in range(4))
+    network: Any = ResNet(
+        BLOCKS[block],  # type: ignore[arg-type]
+        (*blocks, 1)[:4],
+        num_classes=num_classes,
+        in_chans=image_shape[0],
+        stem_width=width // 2,
+        stem_type="deep",  # timm's only stem whose width is free; replaced below
+        channels=channels,
+        cardinality=cardinality,
+        base_width=base_width,
+        zero_init_last=False,
+    )
+    network.conv1 = stem(image_shape[0], network.bn1.num_features)
+    network.maxpool = nn.Identity()
+    if len(blocks) == 3:
+        network.layer4 = nn.Identity()
+        network.fc = nn.Linear(channels[2] * BLOCKS[block].expansion, num_classes)
+    keep_resolution([network.layer2, network.layer3, network.layer4], min(image_shape[1:]))
+    return network  # type: ignore[no-any-return]

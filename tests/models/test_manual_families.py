@@ -1,0 +1,132 @@
+"""The seven manual families: sizes against torchvision's, timm's and published ones, images of any size, bad options."""
+
+from itertools import pairwise
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from robnas import plugins
+from robnas.errors import UserError
+from robnas.models.build import build, describe
+
+NAMES = ("bit", "densenet", "dla", "resnet", "resnext", "vgg", "wide_resnet")
+
+
+def model(name, shape=(3, 32, 32), num_classes=10, size="paper", **options):
+    return build(describe(name), num_classes=num_classes, image_shape=shape, size=size, options=options)
+
+
+def parameters(network):
+    return sum(p.numel() for p in network.parameters())
+
+
+def on_meta(make):
+    with torch.device("meta"):
+        return make()
+
+
+def multiply_adds(network, side=32):
+    """torch's own counter counts a multiply-add twice."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        network(torch.randn(1, 3, side, side))
+    return counter.get_total_flops() // 2
+
+
+def classifier(c_in, old=1000, new=10):
+    """By how much a linear layer shrinks."""
+    return (old - new) * (c_in + 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_family_is_a_plug_in_of_the_manual_kind(name):
+    assert name in plugins.names("robnas.models")
+    assert describe(name) == {"name": name, "family": "manual", "plugin": name}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "theirs", "stem", "c_out"),
+    [  # stem: weights of a 7×7 convolution less those of the 3×3 one
+        ("resnet", {}, torchvision.models.resnet18, 40 * 3 * 64, 512),
+        ("resnet", {"depth": 34}, torchvision.models.resnet34, 40 * 3 * 64, 512),
+        ("resnet", {"depth": 50}, torchvision.models.resnet50, 40 * 3 * 64, 2048),
+        ("resnext", {}, torchvision.models.resnext50_32x4d, 40 * 3 * 64, 2048),
+        ("wide_resnet", {}, torchvision.models.wide_resnet50_2, 40 * 3 * 64, 2048),
+        ("wide_resnet", {"depth": 101}, torchvision.models.wide_resnet101_2, 40 * 3 * 64, 2048),
+        ("densenet", {}, torchvision.models.densenet121, 40 * 3 * 64, 1024),
+        ("densenet", {"depth": 161, "growth": 48}, torchvision.models.densenet161, 40 * 3 * 96, 2208),
+        ("bit", {}, lambda: timm.create_model("resnetv2_50x1_bit"), 40 * 3 * 64, 2048),
+        ("dla", {}, lambda: timm.create_model("dla34"), 40 * 3 * 16, 512),
+    ],
+)
+def test_parameters_are_the_libraries_own_but_for_stem_and_classes(name, options, theirs, stem, c_out):
+    ours = on_meta(lambda: model(name, **options))
+    assert parameters(ours) == parameters(on_meta(theirs)) - stem - classifier(c_out)
+
+
+def test_published_sizes():
+    """WRN-28-10: 36.5 M (Zagoruyko and Komodakis, 2016, Table 4); VGG-13 with batch norm by hand."""
+    assert parameters(on_meta(lambda: model("wide_resnet", depth=28, factor=10))) == 36_479_194
+    plan = [3, 64, 64, 128, 128, 256, 256, 512, 512, 512, 512]
+    by_hand = sum(9 * a * b + 3 * b for a, b in pairwise(plan)) + 512 * 10 + 10  # bias, and batch norm's two
+    assert parameters(on_meta(lambda: model("vgg"))) == by_hand
+
+
+def test_multiply_adds_of_resnet_18_by_hand():
+    """Stem, four stages of four 3×3 convolutions (the first of which halves), three projections, classifier."""
+    stem = 27 * 64 * 32**2
+    first = 4 * 9 * 64 * 64 * 32**2
+    others = 3 * (9 * 64 * 128 + 3 * 9 * 128 * 128 + 64 * 128) * 16**2  # each stage: 4 times the weights, a quarter of the pixels
+    assert multiply_adds(on_meta(lambda: model("resnet"))) == stem + first + others + 5120
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 16, 16), (3, 8, 12)])
+def test_tiny_ones_take_every_size_of_image(name, shape):
+    network = model(name, shape, 7, "tiny")
+    logits = network(torch.rand(2, *shape))
+    assert logits.shape == (2, 7)
+    logits.sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_first_pool_and_a_small_stem(name):
+    network = on_meta(lambda: model(name))
+    first = next(m for m in network.modules() if isinstance(m, nn.Conv2d))
+    assert (first.kernel_size, first.stride) == ((3, 3), (1, 1))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paper_sizes_train_for_a_step(name):
+    torch.manual_seed(0)
+    network = model(name)
+    logits = network(torch.rand(2, 3, 32, 32))
+    logits.square().mean().backward()
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_attacks_can_trace_them(name):
+    torch.fx.symbolic_trace(model(name, size="tiny").eval())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("resnet", {"depth": 17}, "depth: 17 is no depth of resnet; allowed: 10, 18, 26, 34, 50, 101, 152"),
+        ("resnext", {"depth": 18}, "depth: 18 is no depth of resnext; allowed: 26, 50, 101, 152"),
+        ("wide_resnet", {"depth": 18}, "depth: 18 is no depth of wide_resnet"),
+        ("vgg", {"width": 0}, "width: 0 is not a whole number ≥ 1"),
+        ("vgg", {"width": "64"}, "width: '64' is not a whole number ≥ 1"),
+        ("densenet", {"width": 3}, "unknown option of network densenet 'width'"),
+    ],
+)
+def test_bad_options_are_one_line(name, options, message):
+    with pytest.raises(UserError) as error:
+        model(name, **options)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
