@@ -34,7 +34,7 @@ class AmoebaNet(Sampled):
         super().__init__()
         require(population >= 1, f"population: {population} is less than 1")
         require(1 <= tournament <= population, f"tournament: {tournament} is not between 1 and the population, {population}")
-        require(0 <= identity < 1, f"identity: {identity} is not in [0, 1)")
+        require(0 <= identity <= 1, f"identity: {identity} is not in [0, 1]")
         self.population, self.tournament, self.identity = population, tournament, identity
         self.members: list[Told] = []
         """The living, oldest first."""
@@ -87,7 +87,7 @@ def mutate(genotype: Genotype, space: Space, random: Random) -> Genotype:
         for change in neighbours(genotype, space, mutation):
             changes.setdefault(change[:3], []).append(change)
         if changes:
-            return _changed(genotype, space, random.choice(changes[random.choice(list(changes))]))
+            return changed(genotype, space, random.choice(changes[random.choice(list(changes))]))
     return genotype
 
 
@@ -104,7 +104,8 @@ def neighbours(genotype: Genotype, space: Space, mutation: str) -> Iterator[Chan
                 yield from (Change(kind, node, place, edge) for edge in others)
 
 
-def _changed(genotype: Genotype, space: Space, change: Change) -> Genotype:
+def changed(genotype: Genotype, space: Space, change: Change) -> Genotype:
+    """The genotype with one edge replaced, and what it concatenates by the rule of the space."""
     nodes = [list(edges) for edges in genotype.cells[change.kind].nodes]
     nodes[change.node][change.place] = change.edge
     done = tuple(tuple(edges) for edges in nodes)

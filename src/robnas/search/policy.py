@@ -1,6 +1,7 @@
 """What ENAS and NASNet share: architectures are drawn from a policy, and their scores step the policy."""
 
 from abc import abstractmethod
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -110,7 +111,7 @@ class PolicySearch(Sampled):
 
     def state(self) -> dict[str, Any]:
         """And the controller, its Adam, the baseline, and what the policy has not learned of yet."""
-        policy = {"controller": self.controller.state_dict(), "adam": self.adam.state_dict()}
+        policy = deepcopy({"controller": self.controller.state_dict(), "adam": self.adam.state_dict()})
         return super().state() | {"policy": policy, "baseline": self.baseline, "batch": dump(self.batch)}
 
     def rebuild(self, state: dict[str, Any]) -> None:
