@@ -53,6 +53,9 @@ def _from_first(rank: int) -> list[object]:
     dist.destroy_process_group()
     dist.init_process_group("gloo", store=dist.FileStore(os.environ["STORE"], 2), rank=rank, world_size=2, timeout=timedelta(seconds=2))
     calls: list[int] = []
+    patience: list[timedelta] = []
+    new_group = dist.new_group
+    dist.new_group = lambda **given: (patience.append(given["timeout"]), new_group(**given))[1]
 
     def slow() -> dict[str, int]:
         time.sleep(4)
@@ -67,14 +70,14 @@ def _from_first(rank: int) -> list[object]:
         collectives.from_first(wrong)
     except UserError as error:
         out.append(str(error))
-    return out
+    return [*out, min(patience) > timedelta(days=100)]
 
 
 def test_others_wait_for_the_first_as_long_as_it_takes_and_hear_its_errors(tmp_path, monkeypatch):
     monkeypatch.setenv("STORE", str(tmp_path / "store"))
     first, second = run_on_ranks(_from_first, 2)
-    assert first == [{"from": 0}, [0], "rank 0 found a wrong value"]
-    assert second == [{"from": 0}, [], "rank 0 found a wrong value"]
+    assert first == [{"from": 0}, [0], "rank 0 found a wrong value", True]
+    assert second == [{"from": 0}, [], "rank 0 found a wrong value", True]
 
 
 def test_one_process_is_the_identity():
