@@ -4,7 +4,7 @@ import torch
 from matplotlib.colors import to_hex
 
 from robnas.search.derive import top_two_edges
-from robnas.search.figures import COLOURS, draw_weights, save
+from robnas.search.figures import COLOURS, GONE, draw_scores, draw_weights, save
 from robnas.space.drawing import words
 from robnas.space.search_space import OPERATIONS, Space
 
@@ -37,3 +37,24 @@ def test_legend_and_bands_are_in_the_order_of_the_space():
 
 def test_every_operation_has_a_colour_of_its_own():
     assert len({COLOURS[o] for o in OPERATIONS}) == len(OPERATIONS)
+
+
+def test_what_is_pruned_has_no_band_any_more_and_a_stage_has_a_line():
+    space = Space(nodes=1, operations=("zero", "skip_connect", "sep_conv_3x3"))
+    whole, one, none = [0.2, 0.3, 0.5], [0.0, 0.4, 0.6], [0.0, 0.0, 0.0]
+    weights = {k: torch.tensor([[whole, whole], [one, none], [one, none]]) for k in ("normal", "reduce")}  # [T, E, O]
+    figure = draw_weights([0, 1, 2], weights, space, top_two_edges(space, {k: w[0] for k, w in weights.items()}), stages=[1])
+    left, right = figure.subfigs[0].axes
+    zero = left.collections[-1].get_paths()[0].vertices  # drawn last, it lies on top
+    after = zero[zero[:, 0] >= 1]
+    assert abs(after[:, 1] - after[0, 1]).max() < 1e-6  # upper edge = lower edge
+    assert to_hex(right.get_facecolor()) == GONE != to_hex(left.get_facecolor())
+    assert [line.get_xdata()[0] for axes in (left, right) for line in axes.lines] == [1, 1]
+    assert "dashed: a new stage" in figure.subfigs[0]._suptitle.get_text()
+
+
+def test_scores_and_the_best_of_them_so_far():
+    axes = draw_scores([0.2, 0.5, 0.1, 0.7]).axes[0]
+    assert axes.collections[0].get_offsets().tolist() == [[1, 0.2], [2, 0.5], [3, 0.1], [4, 0.7]]
+    assert list(axes.lines[0].get_ydata()) == [0.2, 0.5, 0.5, 0.7]
+    assert "4 architectures, best 0.7" in axes.get_title()
