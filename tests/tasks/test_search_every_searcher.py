@@ -8,7 +8,11 @@ import every_searcher
 from robnas.data.digits import Digits
 from robnas.errors import UserError
 from robnas.search.damping import DAMP
+from robnas.search.darts import DARTS
+from robnas.search.random_search import Random
+from robnas.search.zero_cost import ZeroCost
 from robnas.space.search_space import CELL_KINDS
+from robnas.tasks.sampled_search import SampledSearch
 from robnas.tasks.search import ORDERS, Search
 from small_supernet import SmallSupernet
 
@@ -106,3 +110,10 @@ def test_precisions_on_the_supernet_itself(tmp_path, name, precision, order):
     task = fit(tmp_path, name, precision=precision, order=order)
     dtype = torch.float64 if precision == "64-true" else torch.float32
     assert {p.dtype for p in task.parameters()} == {dtype}
+
+
+def test_a_task_names_the_one_that_runs_a_searcher_it_cannot_run():
+    with pytest.raises(UserError, match=r"^searcher: Random is not run by Search; its task is SampledSearch$"):
+        Search(Random())
+    with pytest.raises(UserError, match=r"^searcher: DARTS is not run by SampledSearch; its task is Search$"):
+        SampledSearch(DARTS(), ZeroCost())

@@ -1,7 +1,7 @@
 """What every search over a supernet shares: the weights' own training, epochs and stages, agreement of ranks."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from lightning.pytorch import Callback
@@ -17,6 +17,9 @@ from robnas.tasks import bilevel
 from robnas.tasks.chronicle import Chronicle
 from robnas.tasks.stages import require_time, rewire
 from robnas.tasks.supernet_module import SupernetModule
+
+if TYPE_CHECKING:
+    from robnas.space.supernet import Supernet
 
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
 """16-mixed would need its loss scaled, also inside the finite difference."""
@@ -142,12 +145,10 @@ class SupernetTask(SupernetModule):
         self.searcher.epoch_start(self.current_epoch, self.trainer.max_epochs or 1)
         if (stage := self._stage_now).number != self.stage.number:
             old, new = self._shape(stage), self.network
-            assert old is not None
-            assert new is not None
             if not stage.fresh:
                 from robnas.space.widen import carry
 
-                carry(old, new)
+                carry(cast("Supernet", old), cast("Supernet", new))
             rewire(self.trainer)
 
     def _require_agreement(self) -> None:
