@@ -15,7 +15,8 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(x)
-        return self.bn(torch.cat([self.conv_1(x), self.conv_2(nn.functional.pad(x, (-1, 1, -1, 1)))], 1))  # odd sizes: a last row of zeros
+        shifted = x[:, :, 1:, 1:] if x.shape[2] % 2 == 0 else nn.functional.pad(x, (-1, 1, -1, 1))  # odd: a last row of zeros
+        return self.bn(torch.cat([self.conv_1(x), self.conv_2(shifted)], 1))
 
 
 class Zero(nn.Module):
@@ -90,16 +91,17 @@ class Cell(nn.Module):
         edge = MixedOperation if partial == 1 else lambda *a: PartialOperation(*a, partial)
         self.edges = nn.ModuleList(edge(operations, c, 2 if reduction and j < 2 else 1) for j in sources)
 
-    def forward(self, before: Tensor, last: Tensor, weights: Tensor, factors: Tensor) -> Tensor:
+    def forward(self, before: Tensor, last: Tensor, weights: Tensor, factors: Tensor | None) -> Tensor:
         states, offset = [self.before(before), self.last(last)], 0
         for _ in range(self.nodes):
-            states.append(sum(factors[offset + j] * self.edges[offset + j](h, weights[offset + j]) for j, h in enumerate(states)))
+            terms = [self.edges[offset + j](h, weights[offset + j]) for j, h in enumerate(states)]
+            states.append(sum(terms if factors is None else (factors[offset + j] * t for j, t in enumerate(terms))))
             offset += len(states) - 1
         return torch.cat([states[node] for node in self.outputs], 1)
 
 
 class PerEdge(nn.Module):
-    """forward(x, {"normal": [E, O], "reduce": [E, O]}, factors of edges: {"normal": [E], "reduce": [E]} or 1) → logits."""
+    """forward(x, {"normal": [E, O], "reduce": [E, O]}, factors of edges: {"normal": [E], "reduce": [E]} or None) → logits."""
 
     def __init__(
         self, operations, nodes=4, *, layers=8, c=16, num_classes=10, in_channels=3, stem_multiplier=3, concat=None, partial=1
@@ -118,10 +120,9 @@ class PerEdge(nn.Module):
         self.classifier = nn.Linear(c_last, num_classes)
 
     def forward(self, x: Tensor, weights: dict[str, Tensor], factors: dict[str, Tensor] | None = None) -> Tensor:
-        factors = factors or {kind: w.new_ones(len(w)) for kind, w in weights.items()}
         before = last = self.stem(x)
         for kind, cell in zip(self.kinds, self.cells, strict=True):
-            before, last = last, cell(before, last, weights[kind], factors[kind])
+            before, last = last, cell(before, last, weights[kind], factors[kind] if factors else None)
         return self.classifier(last.mean((2, 3)))
 
 

@@ -17,30 +17,31 @@ class Nodes:
     Args:
         plan: of the cell.
         like: an input, [N, C, ·, ·].
+        mixed: what is mixed, if it is there already.
     """
 
-    def __init__(self, plan: Plan, like: Tensor) -> None:
+    def __init__(self, plan: Plan, like: Tensor, mixed: Tensor | None = None) -> None:
         n, self.channels, h, w = like.shape
         h, w = ((h + 1) // 2, (w + 1) // 2) if plan.reduction else (h, w)
-        self.plan, self.c = plan, self.channels // plan.partial
-        self.every = tuple(range(2, 2 + plan.space.nodes))
-        mixed, passed = (like.new_zeros(n, h, w, len(self.every) * k) for k in (self.c, self.channels - self.c))
-        self.mixed, self.passed = mixed.permute(0, 3, 1, 2), passed.permute(0, 3, 1, 2)
+        self.plan, self.c, every = plan, self.channels // plan.partial, plan.space.nodes
+        self.mixed = like.new_zeros(n, h, w, every * self.c).permute(0, 3, 1, 2) if mixed is None else mixed
+        self.passed = like.new_zeros(n, h, w, every * (self.channels - self.c)).permute(0, 3, 1, 2)
 
     def of(self, node: int) -> tuple[Tensor, Tensor]:
         """Both parts of a node, as views."""
         i, c, rest = node - 2, self.c, self.channels - self.c
-        return self.mixed[:, i * c : (i + 1) * c], self.passed[:, i * rest : (i + 1) * rest]
+        return self.mixed[:, i * c : (i + 1) * c], self.passed[:, i * rest : (i + 1) * rest] if rest else self.passed
 
     def output(self) -> Tensor:
         """What the cell concatenates: nodes that do not count are zero. Ours to change."""
-        plan = self.plan
-        for node in set(self.every) - plan.counted:
-            for part in self.of(node):
-                part.zero_()
-        if plan.partial == 1 and plan.outputs == self.every:
-            return self.mixed
-        return torch.cat([join(*self.of(node)) for node in plan.outputs], 1)
+        self._clear()
+        return self.mixed if _as_they_are(self.plan) else torch.cat([join(*self.of(node)) for node in self.plan.outputs], 1)
+
+    def _clear(self) -> None:
+        for node in range(2, 2 + self.plan.space.nodes):
+            if node not in self.plan.counted:
+                for part in self.of(node):
+                    part.zero_()
 
     def add(self, node: int, g: Tensor) -> None:
         """g: gradient of a whole node, [N, C, H, W]."""
@@ -55,11 +56,19 @@ class Nodes:
     @classmethod
     def gradient(cls, plan: Plan, like: Tensor, g: Tensor) -> "Nodes":
         """From the gradient of `output`, in memory of our own."""
-        nodes = cls(plan, like)
-        for part, node in zip(torch.split(g, nodes.channels, 1), plan.outputs, strict=True):
-            if node in plan.counted:
+        if _as_they_are(plan):
+            nodes = cls(plan, like, g.clone(memory_format=torch.channels_last))
+        else:
+            nodes = cls(plan, like)
+            for part, node in zip(torch.split(g, nodes.channels, 1), plan.outputs, strict=True):
                 nodes.add(node, part)
+        nodes._clear()
         return nodes
+
+
+def _as_they_are(plan: Plan) -> bool:
+    """Whether the output is what is mixed, node by node."""
+    return plan.partial == 1 and plan.outputs == tuple(range(2, 2 + plan.space.nodes))
 
 
 def forward(nodes: Nodes, source: int, whole: Tensor, factor: Tensor) -> Mapping[str, Tensor]:
