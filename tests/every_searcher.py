@@ -13,6 +13,8 @@ EPOCHS = 3
 QUICK: dict[str, dict[str, Any]] = {"sgas": {"warmup": 1}, "amoebanet": {"population": 4, "tournament": 2}}
 """Arguments of searchers by which these few epochs show all that they do."""
 SHORT = {"nodes": 2}
+WITHOUT_CHILDREN = {"class_path": "robnas.search.zero_cost.ZeroCost", "init_args": {"layers": 2, "init_channels": 4}}
+"""In place of trained children, which are jobs of their own with tests of their own."""
 STAGES = {"pdarts": 3, "drnas": 2}
 
 
@@ -23,10 +25,8 @@ def settings(name: str) -> dict[str, Any]:
     arguments["searcher"].setdefault("init_args", {}).update(QUICK.get(name, {}))
     arguments["space"] = {**arguments.get("space", {}), **SHORT}
     arguments |= {"architecture_warmup": 0, "layers": 3, "seed": 1}
-    if "evaluator" in arguments and arguments["evaluator"]["class_path"].endswith("TrainedChild"):  # jobs of their own
-        arguments["evaluator"] = {"class_path": "robnas.search.zero_cost.ZeroCost"}
-        for key in ("n_step", "weight_epochs"):
-            arguments.pop(key, None)
+    if _trains_children(arguments):
+        arguments["evaluator"] = WITHOUT_CHILDREN
     return model
 
 
@@ -37,6 +37,19 @@ def task(name: str, **over: Any) -> Any:
     arguments = model["init_args"]
     arguments["searcher"]["init_args"].update(over.pop("searcher", {}))
     return getattr(import_module(module), kind)(**{**arguments, "space": Space(**arguments["space"]), **over})
+
+
+def flags(name: str) -> list[str]:
+    """What makes of the shipped config the one of `settings`, on the command line, beside `--config`."""
+    words = [f"--model.searcher.init_args.{key}={value}" for key, value in QUICK.get(name, {}).items()]
+    if _trains_children(compose([f"{name}.yaml", "digits.yaml"])["model"]["init_args"]):
+        evaluator: dict[str, Any] = WITHOUT_CHILDREN["init_args"]  # type: ignore[assignment]
+        words += ["--model.evaluator=zero_cost", *(f"--model.evaluator.init_args.{key}={value}" for key, value in evaluator.items())]
+    return [*words, *(f"--model.space.{key}={value}" for key, value in SHORT.items()), "--model.layers=3", "--model.architecture_warmup=0"]
+
+
+def _trains_children(arguments: dict[str, Any]) -> bool:
+    return arguments.get("evaluator", {}).get("class_path", "").endswith("TrainedChild")
 
 
 def relaxed() -> list[str]:

@@ -17,9 +17,8 @@ from robnas import jobs
 
 BATCHES = 3
 COMMAND = (
-    *("--config", "digits.yaml", "--wandb=off", "--runs=runs", "--model.space.nodes=2", "--model.layers=3"),
+    *("--config", "digits.yaml", "--wandb=off", "--runs=runs", "--trainer.save_every_n_steps=1", "--trainer.callbacks+=killer.Killer"),
     *(f"--trainer.max_epochs={every_searcher.EPOCHS}", f"--trainer.limit_train_batches={BATCHES}", "--trainer.limit_val_batches=1"),
-    *("--trainer.save_every_n_steps=1", "--model.architecture_warmup=0", "--trainer.callbacks+=killer.Killer"),
 )
 KILLER = '''
 import os, signal
@@ -40,8 +39,7 @@ def robnas(folder: Path, name: str, *words: str, kill_before: int | None = None)
     folder.mkdir(exist_ok=True)
     (folder / "killer.py").write_text(KILLER)
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | ({} if kill_before is None else {"KILL_BEFORE": str(kill_before)})
-    flags = [f"--model.searcher.init_args.{key}={value}" for key, value in every_searcher.QUICK.get(name, {}).items()]
-    command = [sys.executable, "-m", "robnas", "fit", "--config", f"{name}.yaml", *COMMAND, *flags, *words]
+    command = [sys.executable, "-m", "robnas", "fit", "--config", f"{name}.yaml", *COMMAND, *every_searcher.flags(name), *words]
     with (folder / "log.txt").open("ab") as log:
         return subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log, timeout=300, check=False).returncode
 
