@@ -46,8 +46,8 @@ def test_what_is_pruned_has_no_band_any_more_and_a_stage_has_a_line():
     figure = draw_weights([0, 1, 2], weights, space, top_two_edges(space, {k: w[0] for k, w in weights.items()}), stages=[1])
     left, right = figure.subfigs[0].axes
     zero = left.collections[-1].get_paths()[0].vertices  # drawn last, it lies on top
-    after = zero[zero[:, 0] >= 1]
-    assert abs(after[:, 1] - after[0, 1]).max() < 1e-6  # upper edge = lower edge
+    assert {round(y, 6) for x, y in zero if x > 0} == {1.0}  # upper edge = lower edge, and so from the time of the last record on
+    assert {round(y, 6) for x, y in zero if x == 0} == {0.8, 1.0}
     assert to_hex(right.get_facecolor()) == GONE != to_hex(left.get_facecolor())
     assert [line.get_xdata()[0] for axes in (left, right) for line in axes.lines] == [1, 1]
     assert "dashed: a new stage" in figure.subfigs[0]._suptitle.get_text()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
 
 from robnas.space.drawing import TITLES, words
 from robnas.space.genotype import Genotype
@@ -14,7 +17,6 @@ from robnas.space.search_space import CELL_KINDS, Space
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from torch import Tensor
 
 COLOURS = {
     "zero": "#c8c8c8",
@@ -40,7 +42,7 @@ def draw_weights(
 ) -> Figure:
     """One panel an edge, arranged as the cell is: a row for each node, a column for each source; bands are weights of operations.
 
-    An operation that is pruned has no band any more.
+    The band of an operation that is pruned ends at once, where the last record with it is.
 
     Args:
         epochs: [T], after how many epochs.
@@ -112,10 +114,21 @@ def _bands(axes: Axes, epochs: Sequence[int], weights: Tensor, space: Space) -> 
     colours = [COLOURS.get(o, "#000000") for o in reversed(space.operations)]
     if not weights[-1].any():
         axes.set_facecolor(GONE)
-    axes.stackplot(epochs, weights.T.flip(0).double().numpy(), colors=colours, linewidth=0.3, edgecolor="white")
+    times, weights = _stepped(epochs, weights)
+    axes.stackplot(times, weights.T.flip(0).double().numpy(), colors=colours, linewidth=0.3, edgecolor="white")
     axes.set(xlim=(epochs[0], max(epochs[-1], epochs[0] + 1)), ylim=(0, 1), yticks=[0, 0.5, 1])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.tick_params(labelsize=8)
+
+
+def _stepped(epochs: Sequence[int], weights: Tensor) -> tuple[list[int], Tensor]:
+    """Where a weight has become zero, the new record stands at the time of the old one too. [T], [T, O] → [T + n], [T + n, O]."""
+    rows, times = [weights[0]], [epochs[0]]
+    for t, (before, now) in enumerate(pairwise(weights.unbind())):
+        if ((before > 0) & (now == 0)).any():
+            rows, times = [*rows, now], [*times, epochs[t]]
+        rows, times = [*rows, now], [*times, epochs[t + 1]]
+    return times, torch.stack(rows)
 
 
 def _label(axes: Axes, node: int, source: int, last: bool) -> None:
