@@ -184,11 +184,12 @@ def test_validation_is_of_the_derived_path_with_the_batch_s_own_moments(tmp_path
 
 
 def test_the_validation_half_is_the_same_in_every_pass_and_not_augmented(tmp_path):
-    passes = []
+    passes, batches = [], []
 
     class Look(Evaluator):
         def scores(self, genotypes, scene):
             passes.append(torch.cat([x for x, _ in scene.validation()]))
+            batches.append(scene.x)
             assert not scene.config
             assert scene.folder == tmp_path
             assert scene.logits is None
@@ -199,6 +200,9 @@ def test_the_validation_half_is_the_same_in_every_pass_and_not_augmented(tmp_pat
     half = data.train_set.__getitems__(data.halves()[1]).x
     assert torch.equal(passes[0], half.float() / 255)
     assert torch.equal(passes[0], passes[1])
+    pixels = {tuple(image.flatten().tolist()) for image in passes[0]}
+    assert all(tuple(image.flatten().tolist()) in pixels for image in batches[0])
+    assert not torch.equal(batches[0], batches[1])
 
 
 @pytest.mark.parametrize(

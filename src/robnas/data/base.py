@@ -39,7 +39,8 @@ class ImageData(LightningDataModule):
     """Base of all data sets; a subclass says what its images are (`name`, `num_classes`, `image_shape`, …) and gives them in `load`.
 
     A LightningModule with `data_split = "halves"` trains on two disjoint halves of the whole training set at once (search); any other on
-    the training set less its validation part. Nothing is ever taken from the test set. While a Trainer runs, batches travel as uint8 and
+    the training set less its validation part; both halves are augmented, unless it has `augments = ("train",)`. Nothing is ever taken from
+    the test set. While a Trainer runs, batches travel as uint8 and
     become floats in [0, 1], augmented in training, on the device; loaders made outside of a run give floats, as they are, to one process.
 
     Args:
@@ -169,14 +170,20 @@ class ImageData(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """uint8 → float in [0, 1] in the model's precision, augmented while training."""
-        if isinstance(batch, dict):
-            return {k: self.on_after_batch_transfer(v, dataloader_idx) for k, v in batch.items()}
-        if not isinstance(batch, Batch):
-            return batch
-        dtype = getattr(self.trainer and self.trainer.lightning_module, "dtype", torch.float32)
-        if self.augment and self.trainer is not None and self.trainer.training:
-            return self.augmented(batch, self.trainer.current_epoch, dtype)
-        return as_float(batch, dtype)
+        trainer = self.trainer
+        module = trainer and trainer.lightning_module
+        dtype, augments = getattr(module, "dtype", torch.float32), getattr(module, "augments", None)
+
+        def on_device(batch: Any, half: str = "train") -> Any:
+            if isinstance(batch, dict):
+                return {half: on_device(b, half) for half, b in batch.items()}
+            if not isinstance(batch, Batch):
+                return batch
+            if self.augment and trainer is not None and trainer.training and (augments is None or half in augments):
+                return self.augmented(batch, trainer.current_epoch, dtype)
+            return as_float(batch, dtype)
+
+        return on_device(batch)
 
     def augmented(self, batch: Batch, epoch: int, dtype: torch.dtype = torch.float32) -> Batch:
         """x: uint8 → float. A function of (seed, epoch, index) for each input, whatever else is in the batch."""

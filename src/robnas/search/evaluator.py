@@ -36,7 +36,7 @@ class Scene:
     """What an evaluator may look at in one round.
 
     Args:
-        x, y: this rank's share of the step's batch of the validation half, [B, C, H, W] in [0, 1] and [B], augmented as in training.
+        x, y: this rank's share of the step's batch of the validation half, [B, C, H, W] in [0, 1] and [B], not augmented.
         space: in which the architectures lie.
         data: num_classes, image_shape, mean, std, class_names.
         seed: of the run.

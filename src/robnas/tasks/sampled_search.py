@@ -47,6 +47,7 @@ class SampledSearch(SupernetTask):
     """
 
     runs = Sampled
+    augments = ("train",)  # scores are of validation images as they are, as in ENAS
     searcher: Sampled
     # A step trains one path of thousands: after eight epochs of digits the weights still guess.
     scales: ClassVar[dict[str, dict[str, Any]]] = {
@@ -94,7 +95,7 @@ class SampledSearch(SupernetTask):
 
     def agreed(self) -> dict[str, list[Tensor]]:
         """And the latest scores."""
-        latest = torch.tensor([score for *_, score in self.told[-100:]], dtype=self.dtype, device=self.device)
+        latest = torch.tensor([score for *_, score in self.told[-100:]], device=self.device)
         return super().agreed() | ({"what the searcher was told": [latest]} if self.told else {})
 
     # Building
