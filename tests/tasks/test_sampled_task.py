@@ -214,6 +214,8 @@ def test_the_validation_half_is_the_same_in_every_pass_and_not_augmented(tmp_pat
         ({"evaluator": Skips(), "n_step": 5}, "n_step: 5 has no meaning for Skips, which shares no weights; leave it out"),
         ({"evaluator": Skips(), "weight_epochs": 1}, "weight_epochs: 1 has no meaning for Skips"),
         ({"evaluator": Skips(), "architecture_warmup": 1}, "architecture_warmup: 1 has no meaning for Skips"),
+        ({"evaluator": Skips(), "gradient_clip": 1.0}, "gradient_clip: 1.0 has no meaning for Skips"),
+        ({"evaluator": Skips(), "momentum": 0.5}, "momentum: 0.5 has no meaning for Skips"),
         ({"evaluator": {"class_path": "torch.nn.Linear"}}, "evaluator: 'torch.nn.Linear' is neither imported nor an installed plug-in"),
         ({"evaluator": {"class_path": "robnas.search.darts.DARTS"}}, "evaluator: robnas.search.darts.DARTS is no evaluator"),
         ({"evaluator": Random()}, "evaluator: Random is no evaluator"),

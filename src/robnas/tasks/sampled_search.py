@@ -1,6 +1,7 @@
 """Architecture search by asking and telling: a searcher proposes architectures, an evaluator scores them, and weights may be shared."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from inspect import signature
 from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,9 @@ from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
 from robnas.tasks import bilevel
 from robnas.tasks.supernet_task import SupernetTask, cosine
+
+OF_WEIGHTS = ("n_step", "weight_epochs", "architecture_warmup", "learning_rate_min", "momentum", "weight_decay", "gradient_clip")
+"""Arguments without a meaning where no weights are shared. (Those that `scale: tiny` sets are not among them: they are left unread.)"""
 
 _SPACE = Space()
 
@@ -72,10 +76,10 @@ class SampledSearch(SupernetTask):
         self.evaluator = Evaluator.of(evaluator)
         self.n_step, self.proposals, self.weight_epochs = n_step, proposals, weight_epochs
         if not self.evaluator.shares_weights:
-            without = f"has no meaning for {type(self.evaluator).__name__}, which shares no weights; leave it out"
-            require(n_step == 1, f"n_step: {n_step} {without}")
-            require(weight_epochs is None, f"weight_epochs: {weight_epochs} {without}")
-            require(self.architecture_warmup == 0, f"architecture_warmup: {self.architecture_warmup} {without}")
+            defaults = signature(SupernetTask).parameters | signature(SampledSearch).parameters
+            for name, value in {name: getattr(self, name) for name in OF_WEIGHTS}.items():
+                without = f"has no meaning for {type(self.evaluator).__name__}, which shares no weights; leave it out"
+                require(value == defaults[name].default, f"{name}: {value} {without}")
         self.told: list[tuple[int, int, float]] = []
         """(epoch, number of what was told from 1, score) of all that was told."""
         self.evaluations = 0
