@@ -34,7 +34,7 @@ def test_everything_is_listed_with_a_line_and_its_provider(capsys):
 def test_one_kind_as_text(capsys):
     lines = robnas("list configs", capsys).out.splitlines()
     assert lines[0] == "configs"
-    column = lines[1].index("APGD")
+    column = next(line for line in lines if line.split()[0] == "apgd.yaml").index("APGD")
     assert all(line[column - 2 : column] == "  " for line in lines[1:])
     assert any(line.split()[0] == "darts_iii/paper.yaml" for line in lines)
 
