@@ -75,6 +75,14 @@ def test_a_run_is_evaluated_on_its_own_split(capsys, monkeypatch):
     assert all(train.equal(trained) for train, _ in splits)
 
 
+@pytest.mark.parametrize("name", ["pdarts", "classify"])
+def test_a_fast_dev_run_comes_to_its_end(name, capsys):
+    """Of a search with stages and a warm-up too, which one epoch leaves out."""
+    flags = f"--trainer.fast_dev_run=true --trainer.accelerator=cpu --wandb=off --experiment=dev_{name}"
+    said = robnas(f"fit --config {name} --config digits {flags}", capsys)
+    assert said.status == 0, said.err
+
+
 def attacks_of(folder):
     return [row for row in Rows(folder / "results.jsonl").read() if row.kind == "attack"]
 

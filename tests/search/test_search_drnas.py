@@ -204,6 +204,17 @@ def test_a_resumed_search_stands_where_it_stood():
     assert one.derive() == two.derive()
 
 
+def test_to_keep_as_many_operations_as_there_are_drops_none_and_is_refused():
+    with pytest.raises(UserError, match=r"^keep: 4 operations on an edge drop none of the space's 4; allowed: fewer than 4$"):
+        drnas(keep=(4,))
+
+
+def test_every_stage_needs_an_epoch():
+    with pytest.raises(UserError, match=r"^trainer\.max_epochs: 1 epochs leave out some of 2 stages; allowed: at least 2$"):
+        DrNAS().require_time(1)
+    DrNAS().require_time(2)
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

@@ -153,7 +153,7 @@ def test_a_space_of_skip_connects_alone_comes_to_an_end():
 
 
 def test_cells_derive_with_at_most_two_skip_connects():
-    searcher = pdarts(NODES)
+    searcher = pdarts(NODES, keep=(3, 3))
     set_alpha(searcher, WEIGHTS.tolist())
     genotype = searcher.derive()
     assert (genotype.normal.skips, genotype.reduce.skips) == (2, 4)
@@ -175,6 +175,25 @@ def test_a_resumed_search_stands_where_it_stood():
     assert torch.equal(one.alive["normal"], two.alive["normal"])
     assert torch.equal(one.alpha["reduce"], two.alpha["reduce"])
     assert one.derive() == two.derive()
+
+
+@pytest.mark.parametrize("keep", [(5, 3), (9, 3)])
+def test_to_keep_as_many_operations_as_there_are_drops_none_and_is_refused(keep):
+    with pytest.raises(UserError, match=rf"^keep: {keep[0]} operations on an edge drop none of the space's 5; allowed: fewer than 5$"):
+        pdarts(keep=keep)
+
+
+def test_every_stage_needs_an_epoch():
+    with pytest.raises(UserError, match=r"^trainer\.max_epochs: 2 epochs leave out some of 3 stages; allowed: at least 3$"):
+        PDARTS().require_time(2)
+    PDARTS().require_time(3)
+
+
+def test_alpha_of_a_stage_is_drawn_on_the_cpu_whatever_the_default_device():
+    searcher = pdarts()
+    with torch.device("meta"):
+        searcher.epoch_start(3, 9)
+    assert searcher.alpha["normal"].abs().max() < 0.01
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,14 @@ def test_the_order_of_decisions_by_criterion_2():
     assert searcher.decided["normal"] == [1, 2, 4, 0]
 
 
+@pytest.mark.parametrize(("warmup", "first"), [(2, 1), (3, 2)])
+def test_criterion_2_compares_with_the_last_epochs_but_not_with_this_one(warmup, first):
+    # Two epochs back lies DISJOINT: S_SS 1, 1, ½, 1, ¾ → scaled 1, 1, 0, 1, ½, and ¼ of edge 1 is most. An epoch later it is forgotten;
+    # all S_SS are equal, and criterion 1 decides. So it would, were the present a part of its own history.
+    searcher = run(built(criterion=2, warmup=warmup, every=9, history=2), [DISJOINT, NOW, NOW, NOW][: warmup + 1])
+    assert searcher.decided["normal"] == [first]
+
+
 def test_decisions_wait_for_the_warm_up_and_come_every_so_many_epochs():
     searcher, when = built(warmup=3, every=2), []
     for epoch in range(12):
@@ -185,6 +193,12 @@ def test_wrong_values_are_said_in_one_line(wrong, says):
     with pytest.raises(UserError, match=says) as error:
         SGAS(**wrong)
     assert "\n" not in str(error.value)
+
+
+def test_a_warm_up_as_long_as_the_search_is_refused():
+    with pytest.raises(UserError, match=r"^warmup: 50 of 50 epochs leave none for a decision$"):
+        SGAS(warmup=50).require_time(50)
+    SGAS(warmup=49).require_time(50)
 
 
 def test_one_operation_leaves_nothing_to_decide():

@@ -5,6 +5,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
+import every_searcher
 from robnas.data.digits import Digits
 from robnas.errors import UserError
 from robnas.search.base import Stage
@@ -17,7 +18,7 @@ QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": 
 
 
 class Grows(DARTS):
-    """Two epochs a stage, three layers more in each."""
+    """Two epochs a stage, three layers more in the second one, in which all channels are mixed."""
 
     def __init__(self, fresh=True):
         super().__init__()
@@ -25,7 +26,7 @@ class Grows(DARTS):
 
     def stage(self, epoch, max_epochs):
         number = epoch // 2
-        return Stage(number, first=2 * number, epochs=2, layers=3 * number, partial=1 + number, fresh=self.fresh)
+        return Stage(number, first=2 * number, epochs=2, layers=3 * number, partial=2 - number, fresh=self.fresh)
 
     def epoch_start(self, epoch, max_epochs):
         self.begun.append(epoch)
@@ -70,7 +71,7 @@ def test_a_stage_begins_with_a_supernet_of_its_own_and_optimizers_that_know_noth
     task = search(learning_rate=0.3, learning_rate_min=0.1, architecture_warmup=1)
     trainer(tmp_path).fit(task, digits())
     assert task.network.deeper.weight.shape == (3, 1)
-    assert task.network.drop.p == 0.2
+    assert task.network.drop.p == 0.1
     assert task.searcher.begun == [0, 1, 2, 3]
     assert [now["lr"] for now in task.seen] == pytest.approx([0.3, 0.2, 0.3, 0.2])  # a cosine in each stage
     assert [now["warm"] for now in task.seen] == [False, True, False, True]
@@ -108,6 +109,55 @@ def test_a_search_without_stages_has_one(tmp_path):
 def test_warm_up_has_to_leave_something_of_every_stage(tmp_path):
     with pytest.raises(UserError, match="architecture_warmup: 2 of the 2 epochs of a stage leave none"):
         trainer(tmp_path).fit(search(architecture_warmup=2), digits())
+
+
+class Shapes(DARTS):
+    """A stage an epoch, with the K that it is given."""
+
+    def __init__(self, partial=(1,), fresh=True):
+        super().__init__()
+        self.partial, self.fresh = partial, fresh
+
+    def stage(self, epoch, max_epochs):
+        return Stage(epoch, first=epoch, epochs=1, partial=self.partial[epoch], fresh=self.fresh)
+
+
+@pytest.mark.parametrize(
+    ("partial", "fresh", "says"),
+    [
+        ((4, 3), False, r"^init_channels: 16 channels have no 1/3 to mix \(partial of stage 1\); allowed: multiples of 3$"),
+        ((2, 4), False, "^partial: 4 of stage 1 after 2 would lose the weights taken over"),
+        ((2, 0), True, r"^partial: 0 of stage 1 is below 1$"),
+    ],
+)
+def test_what_a_later_stage_cannot_build_is_refused_before_the_first_begins(tmp_path, partial, fresh, says):
+    task = SmallSearch(Shapes(partial, fresh), SPACE, seed=3)
+    with pytest.raises(UserError, match=says):
+        trainer(tmp_path, 2).fit(task, digits())
+    assert task.network is None
+
+
+def test_fresh_weights_may_be_of_any_k(tmp_path):
+    task = SmallSearch(Shapes((2, 4)), SPACE, seed=3)
+    trainer(tmp_path, 2, limit_train_batches=1).fit(task, digits())
+    assert task.stage.partial == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "arguments", "says"),
+    [
+        ("sgas", 3, {"searcher": {"warmup": 3}}, "^warmup: 3 of 3 epochs leave none for a decision$"),
+        ("pdarts", 2, {}, r"^trainer\.max_epochs: 2 epochs leave out some of 3 stages"),
+        ("drnas", 1, {}, r"^trainer\.max_epochs: 1 epochs leave out some of 2 stages"),
+        ("drnas", 2, {"searcher": {"partial": (6, 4)}, "init_channels": 6}, "^init_channels: 6 channels have no 1/4 to mix"),
+        ("drnas", 2, {"searcher": {"partial": (1, 2)}}, "^partial: 2 of stage 1 after 1 would lose the weights"),
+        ("pc_darts", 1, {"init_channels": 5}, "^init_channels: 5 channels have no 1/2 to mix"),
+    ],
+)
+def test_searchers_refuse_what_would_be_ignored_or_break_off_later(tmp_path, name, epochs, arguments, says):
+    with pytest.raises(UserError, match=says) as error:
+        trainer(tmp_path, epochs).fit(every_searcher.task(name, **arguments), digits())
+    assert "\n" not in str(error.value)
 
 
 # Killed

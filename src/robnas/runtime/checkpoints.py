@@ -46,6 +46,8 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """After validation; Lightning calls this after the model's own hook, so that nothing of the epoch is missing."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # nothing is kept, and so nothing is the best
+            return
         score = trainer.callback_metrics.get(self.monitor or "")
         better = score is not None and self._better(float(score))
         if better:

@@ -71,6 +71,9 @@ class Searcher(nn.Module, Configured, ABC):
         """
         return Stage(epochs=max_epochs)
 
+    def require_time(self, epochs: int) -> None:
+        """Raises UserError where a search of so many epochs would leave out what the arguments ask for; not asked in a `fast_dev_run`."""
+
     def figures(self) -> dict[str, float]:
         """What else to watch, once an epoch: a temperature, the operations that are left, a controller's entropy. Names of metrics."""
         return {}
@@ -90,8 +93,8 @@ class Searcher(nn.Module, Configured, ABC):
 class Relaxed(Searcher):
     """Eq. 3 and its relatives: logits α on every edge become a mixture of operations, and α is stepped by gradient (Eq. 4).
 
-    Its author writes `relax`, and `derive` where the most likely operation is not the rule. An operation that is pruned is False in
-    `alive`; `relax` then sees −∞ in its place.
+    Its author writes `relax` where it is not a softmax, and `derive` where the most likely operation is not the rule. An operation that
+    is pruned is False in `alive`; `relax` then sees −∞ in its place.
 
     Args:
         gamma: γ of §5.2 in (0, 1], coefficient of skip connects; 1 leaves them alone. The paper gives no value.
@@ -124,9 +127,9 @@ class Relaxed(Searcher):
             )
             self.alpha[kind] = nn.Parameter((self.init_scale * noise).to(torch.get_default_dtype()))
 
-    @abstractmethod
     def relax(self, alpha: Tensor) -> Tensor:
-        """Logits → weights of operations, not negative. alpha: [E, O], −∞ where pruned → [E, O], differentiable."""
+        """Logits → weights of operations, not negative: softmax (Eq. 3). alpha: [E, O], −∞ where pruned → [E, O], differentiable."""
+        return alpha.softmax(-1)
 
     def sample(self, alpha: Tensor, kind: str) -> Tensor:
         """What the supernet computes in this step: `relax`, or a draw of which `relax` is the mean or mode (SNAS, DrNAS).

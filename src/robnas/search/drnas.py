@@ -8,7 +8,8 @@ from torch import Tensor
 
 from robnas.errors import require
 from robnas.search.base import Relaxed, Stage
-from robnas.search.stages import require_each, require_fewer, span, strongest
+from robnas.search.stages import prune, require_all, require_dropping, require_each, require_fewer, span
+from robnas.space.search_space import Space
 
 
 class DrNAS(Relaxed):
@@ -25,6 +26,8 @@ class DrNAS(Relaxed):
     - The code pulls α to 0 by weight decay, λ/2 |α|² with λ = 1e-3, and has λ KL as an option; ours is the latter, over the operations
       that are left, and the task's `architecture_weight_decay` should be 0. Near α = 0, KL is π²/12 |α|² − ½ ψ'(n) (Σα)² on an edge of n
       operations: at the same λ both pull alike.
+    - Cells derive from the mean, as the paper says. The code goes by softmax(α): on one edge the order is the same, but how strong an edge
+      is beside the others of its node is not, so that a node may keep other edges.
     - One draw serves a batch, that is the architecture step and the weight step behind it; theirs are two.
     - Both optimizers and the cosine of the learning rate start anew in each stage; theirs go on.
     - A supernet is evaluated at the mean; theirs at a draw.
@@ -50,6 +53,15 @@ class DrNAS(Relaxed):
         require_fewer(self.keep, len(self.partial), least=2)
         require(divergence >= 0, f"divergence: {divergence} is negative")
 
+    def build(self, space: Space, seed: int) -> None:
+        """α as in DARTS. Raises UserError where nothing would be dropped."""
+        require_dropping(self.keep, space)
+        super().build(space, seed)
+
+    def require_time(self, epochs: int) -> None:
+        """Raises UserError where a stage has no epoch."""
+        require_all(epochs, len(self.partial))
+
     def stage(self, epoch: int, max_epochs: int) -> Stage:
         """The supernet widens from stage to stage; its weights go on."""
         number, first, epochs = span(epoch, max_epochs, len(self.partial))
@@ -57,9 +69,7 @@ class DrNAS(Relaxed):
 
     def epoch_start(self, epoch: int, max_epochs: int) -> None:
         """Where a stage begins, drops operations; α of the others goes on."""
-        stage = self.stage(epoch, max_epochs)
-        if stage.number > 0 and epoch == stage.first:
-            self.alive = {kind: strongest(w, self.keep[stage.number - 1]) for kind, w in self.weights().items()}
+        prune(self, self.stage(epoch, max_epochs), epoch, self.keep)
 
     def relax(self, alpha: Tensor) -> Tensor:
         """E[θ] = β / Σβ, which cells derive from. alpha: [E, O], −∞ where dropped → [E, O], rows sum to 1."""

@@ -43,10 +43,6 @@ class PCDARTS(Relaxed):
         """One for the whole search, with K."""
         return Stage(epochs=max_epochs, partial=self.partial)
 
-    def relax(self, alpha: Tensor) -> Tensor:
-        """Eq. 1, as in DARTS. alpha: [E, O] → weights [E, O], rows sum to 1."""
-        return alpha.softmax(-1)
-
     def edges(self) -> dict[str, Tensor]:
         """Eq. 3: softmax of β over the edges that enter a node → per kind of cell [E]. Cells derive from α·β (§3.3): `weights`."""
         return {kind: normalized(beta, self.space) for kind, beta in self.beta.items()}

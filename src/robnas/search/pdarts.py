@@ -11,7 +11,7 @@ from robnas import seeds
 from robnas.errors import require
 from robnas.search.base import Relaxed, Stage
 from robnas.search.derive import top_two_edges
-from robnas.search.stages import require_each, require_fewer, span, strongest
+from robnas.search.stages import prune, require_all, require_dropping, require_each, require_fewer, span
 from robnas.space.genotype import Genotype
 from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
@@ -29,6 +29,7 @@ class PDARTS(Relaxed):
     - It says that dropout decays within a stage, not how; ours falls on a line from the stage's rate to zero. Its authors' code has such
       a line while the architecture stands still, and then begins again and falls exponentially, by 0.2 an epoch. While the architecture
       moves, in epochs 10 to 24, our mean is 0.32 of the stage's rate, and theirs 0.35.
+    - The paper's dropout begins at 0, 0.4 and 0.7 on CIFAR10, as ours does; the README of its authors' code has 0.1, 0.4 and 0.7.
     - Its authors' code clips α's gradient as it clips that of the weights; ours does not.
 
     Args:
@@ -64,6 +65,15 @@ class PDARTS(Relaxed):
         self.rate = self.dropout[0]
         """Probability of dropout in this epoch."""
 
+    def build(self, space: Space, seed: int) -> None:
+        """α as in DARTS. Raises UserError where nothing would be dropped."""
+        require_dropping(self.keep, space)
+        super().build(space, seed)
+
+    def require_time(self, epochs: int) -> None:
+        """Raises UserError where a stage has no epoch."""
+        require_all(epochs, len(self.add_layers))
+
     def stage(self, epoch: int, max_epochs: int) -> Stage:
         """The supernet grows from stage to stage, and its weights start anew."""
         number, first, epochs = span(epoch, max_epochs, len(self.add_layers))
@@ -72,16 +82,11 @@ class PDARTS(Relaxed):
     def epoch_start(self, epoch: int, max_epochs: int) -> None:
         """Where a stage begins: drops operations, and draws α anew. Every epoch: dropout decays."""
         stage = self.stage(epoch, max_epochs)
-        if stage.number > 0 and epoch == stage.first:
-            self.alive = {kind: strongest(w, self.keep[stage.number - 1]) for kind, w in self.weights().items()}
+        if prune(self, stage, epoch, self.keep):
             for kind, alpha in self.alpha.items():
-                noise = torch.randn(alpha.shape, dtype=torch.float64, generator=seeds.generator(self.seed, "alpha", kind, stage.number))
-                alpha.data.copy_(self.init_scale * noise)
+                generator = seeds.generator(self.seed, "alpha", kind, stage.number)
+                alpha.data.copy_(self.init_scale * torch.randn(alpha.shape, dtype=torch.float64, device="cpu", generator=generator))
         self.rate = self.dropout[stage.number] * (1 - (epoch - stage.first) / stage.epochs)
-
-    def relax(self, alpha: Tensor) -> Tensor:
-        """As in DARTS, over the operations that are left. alpha: [E, O], −∞ where dropped → weights [E, O], rows sum to 1."""
-        return alpha.softmax(-1)
 
     def mixture(self) -> Mixture:
         """With dropout on skip connects, so that what else there is learns first (§3.2.2)."""

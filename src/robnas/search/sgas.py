@@ -55,9 +55,9 @@ class SGAS(Relaxed):
         require(len(_choices(space)) >= 2, "operations: a greedy decision needs at least two of them beside zero")
         self.alive = {kind: torch.ones(len(space.edges), len(space.operations), dtype=torch.bool, device="cpu") for kind in CELL_KINDS}
 
-    def relax(self, alpha: Tensor) -> Tensor:
-        """Softmax, as in DARTS. alpha: [E, O] → weights [E, O], rows sum to 1."""
-        return alpha.softmax(-1)
+    def require_time(self, epochs: int) -> None:
+        """Raises UserError where the search ends before its first decision."""
+        require(self.warmup < epochs, f"warmup: {self.warmup} of {epochs} epochs leave none for a decision")
 
     def epoch_start(self, epoch: int, max_epochs: int) -> None:
         """A decision for each kind of cell, if it is time; then this epoch is history."""

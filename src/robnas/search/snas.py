@@ -12,12 +12,13 @@ from robnas.search.base import Relaxed
 class SNAS(Relaxed):
     """Every step draws an almost one-hot weight for each edge, and its loss is differentiated through the draw (§2.2).
 
-    To be run with `order: joint`: one level, both parameters from one pass over the training data. The draw is that of the step, the
+    To be run with `order: joint`: one level, both parameters from one pass over the training part. The draw is that of the step, the
     same in every cell of a kind, for every input and on every rank.
 
     The paper says that λ goes to zero, not how; we take the line from 1 to 0.03 of its authors' code. That code derives a cell of all
     edges whose most likely operation is not zero; we keep two a node, as the published cells have. The resource constraint (§2.4), and
-    the code's drop path and clipping of α's gradient, are left out.
+    the code's drop path and clipping of α's gradient, are left out. It starts α around 1, not around 0, which a softmax does not see, but
+    weight decay does; and it steps α by Adam on several devices and by plain SGD on one, where we always take Adam.
     γ (§5.2) works in both readings: on α before the draw, or on the weight that was drawn.
 
     Args:
@@ -38,12 +39,11 @@ class SNAS(Relaxed):
         """λ falls on a line, epoch by epoch."""
         self.now = self.temperature_end + (self.temperature - self.temperature_end) * (1 - epoch / max_epochs)
 
-    def relax(self, alpha: Tensor) -> Tensor:
-        """How likely each operation is, which cells derive from. alpha: [E, O] → [E, O], rows sum to 1."""
-        return alpha.softmax(-1)
-
     def sample(self, alpha: Tensor, kind: str) -> Tensor:
-        """Z of §2.2, one draw for each edge. alpha: [E, O] → [E, O], rows sum to 1."""
+        """Z of §2.2, one draw for each edge; cells derive from softmax(α), how likely each operation is.
+
+        alpha: [E, O] → [E, O], rows sum to 1.
+        """
         u = torch.rand(alpha.shape, dtype=torch.float64, device="cpu", generator=self.generator(f"gumbel {kind}"))
         return concrete(alpha, u.to(alpha.device), self.now)
 

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from robnas.errors import require
+from robnas.search.base import Relaxed, Stage
+from robnas.space.search_space import Space
 
-__all__ = ["Span", "require_each", "require_fewer", "span", "strongest"]
+__all__ = ["Span", "prune", "require_all", "require_dropping", "require_each", "require_fewer", "span", "strongest"]
 
 
 class Span(NamedTuple):
@@ -22,7 +24,7 @@ class Span(NamedTuple):
 def span(epoch: int, max_epochs: int, stages: int) -> Span:
     """The stage in which `epoch` lies. Where `stages` does not divide `max_epochs`, lengths differ by one epoch at most.
 
-    With fewer epochs than stages some stages are left out, and with a single epoch all but the first.
+    With fewer epochs than stages some are left out (`require_all` refuses that), and with a single epoch all but the first.
     """
     number = epoch * stages // max_epochs
     first, after = (-(-n * max_epochs // stages) for n in (number, number + 1))
@@ -33,6 +35,28 @@ def strongest(weights: Tensor, keep: int) -> Tensor:
     """The `keep` largest weights of every edge; of equal ones the earlier. weights: [E, O] → [E, O] bool on the CPU."""
     kept = weights.cpu().sort(dim=-1, descending=True, stable=True).indices[:, :keep]
     return torch.zeros(weights.shape, dtype=torch.bool, device="cpu").scatter_(1, kept, True)
+
+
+def prune(searcher: Relaxed, stage: Stage | Span, epoch: int, keep: Sequence[int]) -> bool:
+    """Where a stage begins with `epoch`, every edge keeps its strongest operations: `keep` has how many, for each stage but the first.
+
+    → whether one begins, the first excepted.
+    """
+    begins = stage.number > 0 and epoch == stage.first
+    if begins:
+        searcher.alive = {kind: strongest(w, keep[stage.number - 1]) for kind, w in searcher.weights().items()}
+    return begins
+
+
+def require_all(epochs: int, stages: int) -> None:
+    """Raises UserError unless each stage has an epoch."""
+    require(epochs >= stages, f"trainer.max_epochs: {epochs} epochs leave out some of {stages} stages; allowed: at least {stages}")
+
+
+def require_dropping(keep: Sequence[int], space: Space) -> None:
+    """Raises UserError where the first border drops nothing."""
+    n, kept = len(space.operations), keep[0] if keep else 0
+    require(kept < n, f"keep: {kept} operations on an edge drop none of the space's {n}; allowed: fewer than {n}")
 
 
 def require_each(name: str, values: Sequence[float], stages: int, least: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from robnas.errors import require
+from robnas.errors import require, unknown
 
 if TYPE_CHECKING:
     from robnas.space.genotype import Edge
@@ -43,7 +43,8 @@ class Space:
             do; `concat` is empty then.
         repeats: a node may use one source twice, as theirs may.
 
-    Raises UserError where `concat` and `loose_ends` contradict each other.
+    Raises UserError for fewer nodes or sources than one, for no, repeated or unknown operations, where `concat` names a node twice or one
+    that there is not, and where it and `loose_ends` contradict each other.
     """
 
     operations: tuple[str, ...] = OPERATIONS
@@ -54,6 +55,16 @@ class Space:
     repeats: bool = False
 
     def __post_init__(self) -> None:
+        require(self.nodes >= 1, f"nodes: {self.nodes} is below 1")
+        require(self.sources >= 1, f"sources: {self.sources} is below 1")
+        require(len(self.operations) > 0, "operations: there is none; allowed: at least one")
+        for operation in self.operations:
+            if operation not in OPERATIONS:
+                raise unknown("operation", operation, OPERATIONS)
+        require(len(set(self.operations)) == len(self.operations), f"operations: {list(self.operations)} has one of them twice")
+        known, concat = range(2, 2 + self.nodes), list(self.concat)
+        require(set(concat) <= set(known), f"concat: {concat} are not all among nodes {list(known)}")
+        require(len(set(concat)) == len(concat), f"concat: {concat} has a node twice")
         fits = not (self.loose_ends and self.concat)
         require(
             fits, f"concat: {list(self.concat)}, but with loose_ends the cell itself decides which nodes are concatenated; leave it empty"

@@ -13,12 +13,12 @@ from torch.nn import functional as F
 
 from robnas import collectives
 from robnas.batch_norm import batch_norm
-from robnas.errors import require, unknown
+from robnas.errors import require
 from robnas.space.mixed_cell import Dropout, MixedCell, Statistics
 from robnas.space.mixture import Mixture
 from robnas.space.plain import both_grids
 from robnas.space.plan import Plan
-from robnas.space.search_space import CELL_KINDS, OPERATIONS, Space
+from robnas.space.search_space import CELL_KINDS, Space
 from robnas.space.stack import reductions
 
 PLANS = 256
@@ -112,9 +112,6 @@ class Supernet(nn.Module):
         divides = partial >= 1 and init_channels % partial == 0
         require(divides, f"partial: one of {partial} channels cannot be mixed where a node has {init_channels} (init_channels)")
         self.space, self.partial = space or Space(), partial
-        for operation in self.space.operations:
-            if operation not in OPERATIONS:
-                raise unknown("operation", operation, OPERATIONS)
         self.outputs = {kind: tuple((concat or {}).get(kind, self.space.outputs)) for kind in CELL_KINDS}
         for kind, nodes in self.outputs.items():
             known = range(2, 2 + self.space.nodes)

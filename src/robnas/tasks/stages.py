@@ -20,8 +20,22 @@ def rewire(trainer: Trainer) -> None:
     strategy.setup_optimizers(trainer)
 
 
+def require_shapes(searcher: Searcher, epochs: int, init_channels: int) -> None:
+    """Raises UserError where the supernet of any stage cannot be built, or its weights not be carried over from the one before."""
+    before = searcher.stage(0, epochs)
+    for stage in (searcher.stage(epoch, epochs) for epoch in range(epochs)):
+        k, where = stage.partial, f"of stage {stage.number}"
+        require(k >= 1, f"partial: {k} {where} is below 1")
+        divided = init_channels % k == 0
+        require(divided, f"init_channels: {init_channels} channels have no 1/{k} to mix (partial {where}); allowed: multiples of {k}")
+        narrower = not stage.fresh and k > before.partial
+        require(not narrower, f"partial: {k} {where} after {before.partial} would lose the weights taken over; it may only get smaller")
+        before = stage
+
+
 def require_time(searcher: Searcher, epochs: int, warmup: int) -> None:
-    """Raises UserError where a stage ends before its architecture has moved, or where the searcher has no stages for so many epochs."""
+    """Raises UserError where a stage ends before its architecture has moved, or where the searcher needs more epochs than these."""
+    searcher.require_time(epochs)
     shortest = min(searcher.stage(epoch, epochs).epochs for epoch in range(epochs))
     of = f"the {shortest} epochs of a stage" if shortest < epochs else f"{epochs} epochs"
     require(warmup < shortest, f"architecture_warmup: {warmup} of {of} leave none for the architecture")

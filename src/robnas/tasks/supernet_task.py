@@ -15,7 +15,7 @@ from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
 from robnas.tasks import bilevel
 from robnas.tasks.chronicle import Chronicle
-from robnas.tasks.stages import require_time, rewire
+from robnas.tasks.stages import require_shapes, require_time, rewire
 from robnas.tasks.supernet_module import SupernetModule
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class SupernetTask(SupernetModule):
             require(
                 epochs is not None and epochs > 0, f"trainer.max_epochs: {epochs} is not positive; the cosine of the learning rate needs it"
             )
+            require_shapes(self.searcher, epochs or 1, self.init_channels)
             if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
                 require_time(self.searcher, epochs or 1, self.architecture_warmup)
 

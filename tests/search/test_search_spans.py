@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from robnas.errors import UserError
-from robnas.search.stages import require_each, require_fewer, span, strongest
+from robnas.search.darts import DARTS
+from robnas.search.stages import prune, require_each, require_fewer, span, strongest
+from robnas.space.search_space import Space
 
 
 def test_75_epochs_in_three_stages():
@@ -28,6 +30,16 @@ def test_the_strongest_of_every_edge_and_of_equal_ones_the_earlier():
     weights = torch.tensor([[0.1, 0.4, 0.2, 0.3], [0.25, 0.25, 0.25, 0.25], [0.0, 0.7, 0.0, 0.3]], requires_grad=True)
     assert strongest(weights, 2).tolist() == [[False, True, False, True], [True, True, False, False], [False, True, False, True]]
     assert strongest(weights, 9).all()
+
+
+def test_the_first_epoch_of_a_stage_prunes_and_no_other_does():
+    space, found = Space(operations=("zero", "skip_connect", "sep_conv_3x3"), nodes=1), []
+    searcher = DARTS()
+    searcher.build(space, 0)
+    for epoch in range(6):
+        found.append((prune(searcher, span(epoch, 6, 3), epoch, keep=(2, 1)), len(searcher.alive)))
+    assert found == [(False, 0), (False, 0), (True, 2), (False, 2), (True, 2), (False, 2)]
+    assert {kind: mask.sum(-1).tolist() for kind, mask in searcher.alive.items()} == {"normal": [1, 1], "reduce": [1, 1]}
 
 
 @pytest.mark.parametrize(
