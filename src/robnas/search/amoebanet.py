@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from robnas import seeds
 from robnas.errors import require
@@ -29,6 +29,10 @@ class AmoebaNet(Sampled):
         tournament: S, members drawn for each tournament.
         identity: probability that a child is its parent unchanged.
     """
+
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
+        "tiny": {"population": 8, "tournament": 3, "model": {"proposals": 4}, "trainer": {"max_epochs": 6}},  # 24 children
+    }
 
     def __init__(self, population: int = 100, tournament: int = 25, identity: float = 0.05) -> None:
         super().__init__()

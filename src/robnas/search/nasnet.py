@@ -1,5 +1,7 @@
 """NASNet (Zoph et al., 2018): a policy that learns by PPO from trained children, §3 and Appendix A."""
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,10 @@ class NASNet(PolicySearch):
         temperature: its logits are divided by it.
         finalists: children told last, of which the best is derived; None: all.
     """
+
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
+        "tiny": {"learning_rate": 0.01, "model": {"proposals": 4}, "trainer": {"max_epochs": 6}},  # 24 children, six steps of the policy
+    }
 
     def __init__(
         self,
