@@ -1,10 +1,12 @@
 """The picture of a search: the same numbers give the same file, and what was derived is named in it."""
 
+import pytest
 import torch
 from matplotlib.colors import to_hex
 
 from robnas.search.derive import top_two_edges
 from robnas.search.figures import COLOURS, GONE, draw_scores, draw_weights, save
+from robnas.search.history import History
 from robnas.space.drawing import words
 from robnas.space.search_space import OPERATIONS, Space
 
@@ -53,8 +55,25 @@ def test_what_is_pruned_has_no_band_any_more_and_a_stage_has_a_line():
     assert "dashed: a new stage" in figure.subfigs[0]._suptitle.get_text()
 
 
+def told(scores, bound=2048):
+    history = History(bound)
+    for score in scores:
+        history.add(0, score)
+    return history
+
+
 def test_scores_and_the_best_of_them_so_far():
-    axes = draw_scores([0.2, 0.5, 0.1, 0.7]).axes[0]
+    axes = draw_scores(told([0.2, 0.5, 0.1, 0.7])).axes[0]
     assert axes.collections[0].get_offsets().tolist() == [[1, 0.2], [2, 0.5], [3, 0.1], [4, 0.7]]
     assert list(axes.lines[0].get_ydata()) == [0.2, 0.5, 0.5, 0.7]
     assert "4 architectures, best 0.7" in axes.get_title()
+
+
+def test_a_long_search_is_drawn_in_bins_of_which_none_hides_its_extremes():
+    axes = draw_scores(told([0.2, 0.6, 0.1, 0.7, 0.5], bound=4)).axes[0]
+    band, points = axes.collections
+    assert points.get_offsets().tolist() == [[1.5, pytest.approx(0.4)], [3.5, pytest.approx(0.4)], [5, 0.5]]
+    assert {(x, round(y, 6)) for x, y in band.get_paths()[0].vertices} == {(1.5, 0.2), (1.5, 0.6), (3.5, 0.1), (3.5, 0.7), (5, 0.5)}
+    assert (list(axes.lines[0].get_xdata()), list(axes.lines[0].get_ydata())) == ([2, 4, 5], [0.6, 0.7, 0.7])
+    assert "mean of 2 architectures" in [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "5 architectures, best 0.7" in axes.get_title()

@@ -1,6 +1,7 @@
 """Trained children: what is run, what is read, what is said where it fails."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -99,19 +100,21 @@ def test_weights_are_kept_where_they_are_wanted(tmp_path, keep):
     assert (tmp_path / "job0" / "metrics.csv").exists()
 
 
-def test_a_child_that_fails_has_the_worst_score(tmp_path):
+def test_a_child_that_fails_has_no_score(tmp_path):
     runner = Fake(tmp_path, failing={1})
-    assert TrainedChild().scores(genotypes(3), scene(tmp_path, runner)) == [0.1, 0.0, 0.3]
+    assert TrainedChild().scores(genotypes(3), scene(tmp_path, runner)) == [0.1, None, 0.3]
 
 
-def test_that_every_child_fails_is_an_error_until_one_has_not(tmp_path):
-    child = TrainedChild()
+def test_that_every_child_fails_is_an_error_unless_the_run_has_scored_before(tmp_path):
+    """Whichever process of the run that was."""
+    child, broken = TrainedChild(), Fake(tmp_path, failing={0, 1, 2, 3})
     with pytest.raises(UserError, match=r"no child could be trained: the logs in .*children"):
-        child.scores(genotypes(2), scene(tmp_path, Fake(tmp_path, failing={0, 1})))
+        child.scores(genotypes(2), scene(tmp_path, broken))
+    assert child.scores(genotypes(2), replace(scene(tmp_path, broken), scored=1)) == [None, None]
     (tmp_path / "second").mkdir()
-    runner = Fake(tmp_path / "second", failing={1})
-    child.scores(genotypes(1), scene(tmp_path, runner))
-    assert child.scores(genotypes(1, seed=1), scene(tmp_path, runner)) == [0.0]
+    child.scores(genotypes(1), scene(tmp_path, Fake(tmp_path / "second")))
+    with pytest.raises(UserError, match="no child could be trained"):  # the object itself remembers nothing
+        child.scores(genotypes(1), scene(tmp_path, Fake(tmp_path / "third", failing={0})))
 
 
 @pytest.mark.parametrize(

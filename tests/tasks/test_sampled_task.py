@@ -2,8 +2,11 @@
 
 import copy
 import math
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import ClassVar
+from unittest import mock
 
 import pytest
 import torch
@@ -15,14 +18,17 @@ from robnas.data.digits import Digits
 from robnas.errors import UserError
 from robnas.runtime.checkpoints import Checkpoints
 from robnas.search.darts import DARTS
+from robnas.search.enas import ENAS
 from robnas.search.evaluator import Evaluator
 from robnas.search.random_search import Random
 from robnas.search.shared_weights import SharedWeights
+from robnas.search.trained_child import TrainedChild
 from robnas.search.zero_cost import ZeroCost
 from robnas.space.genotype import Genotype
 from robnas.space.mixture import Mixture
 from robnas.space.percentile import random_genotype
 from robnas.tasks.sampled_search import SampledSearch
+from robnas.tasks.scoring import Scoring
 from robnas.tasks.search import Search
 from robnas.tasks.supernet_task import cosine
 from small_sampled_search import SPACE, Again, Skips, search
@@ -35,6 +41,11 @@ def trainer(folder, **arguments):
 
 def digits(batch_size=100):  # 718 images a half: 7 batches
     return Digits(batch_size=batch_size, seed=0)
+
+
+def rounds_of(task):
+    """Epoch → how many scores were told in it."""
+    return {epoch: n for epoch, (n, _) in task.told.epochs.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +62,7 @@ def without_pictures(monkeypatch):
         ({"n_step": 5}, [2, 1]),  # of 14 batches 0, 5, 10
         ({"architecture_warmup": 1}, [0, 7]),
         ({"architecture_warmup": 1, "n_step": 3}, [0, 2]),  # 9, 12
-        ({"weight_epochs": 1, "n_step": 5}, [0, 7]),  # once weights stand still, every batch is a round
+        ({"weight_epochs": 1}, [0, 7]),  # once weights stand still, every batch is a round
         ({"weight_epochs": -1}, [0, 7]),
         ({"weight_epochs": 0}, [7, 7]),
     ],
@@ -59,8 +70,7 @@ def without_pictures(monkeypatch):
 def test_rounds(tmp_path, arguments, rounds):
     task, t = search(proposals=2, **arguments), trainer(tmp_path)
     t.fit(task, digits())
-    assert [sum(epoch == e for epoch, *_ in task.told) for e in (0, 1)] == [2 * n for n in rounds]
-    assert [number for _, number, _ in task.told] == list(range(1, 2 * sum(rounds) + 1))
+    assert rounds_of(task) == {e: 2 * n for e, n in enumerate(rounds) if n}
     assert task.evaluations == task.searcher.asked == 2 * sum(rounds)
     assert t.global_step == 14
 
@@ -116,7 +126,7 @@ def test_a_weight_step_goes_along_the_path_that_the_searcher_samples(tmp_path):
 def test_what_has_one_score_is_scored_once(tmp_path):
     task = search(Skips(), Again(), proposals=3)
     trainer(tmp_path, limit_train_batches=5).fit(task, digits())
-    scores = [score for *_, score in task.told]
+    scores = task.told.means
     assert Skips.seen == [2]
     assert scores == scores[:2] * 15
     assert scores[:2] == [float(random_genotype(SPACE, seeds.derive(3, "searcher", "ask"), n).normal.skips) for n in (0, 1)]
@@ -136,12 +146,12 @@ def test_where_nothing_is_shared_there_is_no_supernet_and_an_epoch_is_a_round(tm
     task, t = search(Skips(), proposals=4), trainer(tmp_path, max_epochs=3)
     t.fit(task, digits())
     assert sum(p.numel() for p in task.parameters()) == 1
-    assert [epoch for epoch, *_ in task.told] == [0] * 4 + [1] * 4 + [2] * 4
+    assert rounds_of(task) == {0: 4, 1: 4, 2: 4}
     assert t.global_step == 3
     assert "valid/loss" not in t.callback_metrics
     more = search(Skips())
     trainer(tmp_path, limit_train_batches=5).fit(more, digits())
-    assert [epoch for epoch, *_ in more.told] == [0] * 5 + [1] * 5
+    assert rounds_of(more) == {0: 5, 1: 5}
 
 
 @pytest.mark.parametrize("verb", ["test", "validate"])
@@ -155,14 +165,13 @@ def test_what_a_search_leaves_behind(tmp_path, capsys):
     task = search(proposals=2)
     t = trainer(folder, logger=CSVLogger(folder, name="", version=""), log_every_n_steps=5)
     t.fit(task, digits())
-    best = max(task.told, key=lambda told: told[2])[2]
+    best = max(task.told.means)
     assert Genotype.from_yaml((folder / "genotype.yaml").read_text()) == task.searcher.derive()
     assert task.searcher.told[0].score == best
     header = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {"train/loss", "train/accuracy", "valid/loss", "valid/accuracy", "normal/depth", "reduce/skips", "normal/width"} < set(header)
     assert {"mean_score", "evaluations", "best_score"} < set(header)
-    scores = [score for epoch, _, score in task.told if epoch == 1]
-    assert float(t.callback_metrics["mean_score"]) == pytest.approx(sum(scores) / 14)
+    assert float(t.callback_metrics["mean_score"]) == pytest.approx(sum(task.told.means[14:]) / 14)
     assert float(t.callback_metrics["evaluations"]) == 28
 
 
@@ -208,6 +217,18 @@ def test_the_validation_half_is_the_same_in_every_pass_and_not_augmented(tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        ({"evaluator": Skips(), "layers": 5}, "layers: 5 has no meaning for Skips, which shares no weights; leave it out"),
+        ({"evaluator": TrainedChild(), "layers": 5}, "layers: 5 has no meaning for TrainedChild, which shares no weights; that of its own"),
+        ({"evaluator": TrainedChild(), "init_channels": 9}, "is evaluator.init_args.init_channels"),
+        ({"evaluator": TrainedChild(), "learning_rate": 0.5}, "is evaluator.init_args.learning_rate"),
+        ({"evaluator": Skips(), "batch_norm_across_ranks": False}, "batch_norm_across_ranks: False has no meaning for Skips"),
+        ({"weight_epochs": -1, "n_step": 5}, "n_step: 5 has no meaning with weight_epochs: no round comes beside a weight step"),
+        (
+            {"searcher": Random(finalists=5), "proposals": 4},
+            "searcher.init_args.finalists: 5 is more than proposals, 4: scores of several rounds are of other weights or other inputs",
+        ),
+        ({"searcher": Random(finalists=5), "evaluator": SharedWeights("half")}, "finalists: 5 is more than proposals, 1"),
+        ({"searcher": Random(finalists=5), "weight_epochs": 1}, "finalists: 5 is more than proposals, 1"),
         ({"searcher": DARTS()}, "searcher: DARTS is not run by SampledSearch; its task is Search"),
         ({"n_step": 0}, "n_step: 0 is less than 1"),
         ({"proposals": 0}, "proposals: 0 is less than 1"),
@@ -225,6 +246,26 @@ def test_wrong_arguments_are_one_line(arguments, says):
     with pytest.raises(UserError) as error:
         SampledSearch(**{"searcher": Random(), "evaluator": SharedWeights()} | arguments)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"evaluator": Skips(), "layers": 3, "init_channels": 4, "learning_rate": 0.1},  # as `scale: tiny` sets them for every evaluator
+        {"searcher": Random(finalists=4), "proposals": 4},
+        {"searcher": Random(finalists=5), "evaluator": SharedWeights("half"), "weight_epochs": 1},
+        {"searcher": Random(finalists=5), "evaluator": Skips()},
+    ],
+)
+def test_arguments_that_have_a_meaning_or_are_not_the_user_s(arguments):
+    SampledSearch(**{"searcher": Random(), "evaluator": SharedWeights()} | arguments)
+
+
+@pytest.mark.parametrize(("weight_epochs", "until"), [(1, 1), (-1, 1)])
+def test_a_warm_up_within_the_training_of_weights_is_refused(tmp_path, weight_epochs, until):
+    says = f"architecture_warmup: 1 has no meaning with weight_epochs: no round comes in the first {until} epochs; leave it out"
+    with pytest.raises(UserError, match=says):
+        trainer(tmp_path).fit(search(weight_epochs=weight_epochs, architecture_warmup=1), digits())
 
 
 def test_a_sampled_searcher_is_no_relaxed_one():
@@ -260,7 +301,7 @@ class Stop(Callback):
 
 
 def everything(task):
-    return task.state_dict(), task.searcher.state(), task.told, task.evaluations, task._scores
+    return task.state_dict(), task.searcher.state(), task.told, task.scoring.state() | {"told": None}
 
 
 @pytest.mark.parametrize(
@@ -286,7 +327,7 @@ def test_a_search_that_was_left_in_mid_epoch_ends_with_the_same_bits(tmp_path, a
     last = tmp_path / "left" / "checkpoints" / "last.ckpt"
     kept = torch.load(last, weights_only=True)
     assert kept["global_step"] == stop // 3 * 3
-    assert 0 < len(kept["scores"]["told"]) < len(whole.told)
+    assert 0 < len(kept["scores"]["told"]["bins"]) < len(whole.told)
     resumed = run(tmp_path / "left", ckpt_path=str(last))
     for mine, theirs in zip(everything(resumed), everything(whole), strict=True):
         if isinstance(mine, dict) and all(isinstance(v, torch.Tensor) for v in mine.values()):
@@ -319,6 +360,72 @@ def test_equal_architectures_share_a_score_whatever_the_order_of_their_edges(tmp
     turned = Genotype.from_dict(
         {kind: {"nodes": [edges[::-1] for edges in cell["nodes"]], "concat": cell["concat"]} for kind, cell in genotype.to_dict().items()}
     )
-    task._scene = lambda batch: SimpleNamespace()
-    assert task._scored([genotype, turned], None) == [float(genotype.normal.skips)] * 2
+    assert task.scoring.scores([genotype, turned], SimpleNamespace(), settled=True) == [float(genotype.normal.skips)] * 2
     assert Skips.seen == [1]
+
+
+class Failing(Skips):
+    """Those of the rounds named fail, all of them."""
+
+    rounds: ClassVar[tuple[int, ...]] = ()
+
+    def scores(self, genotypes, scene):
+        scored = super().scores(genotypes, scene)
+        return [None for _ in scored] if len(self.seen) in self.rounds else scored
+
+
+def test_what_failed_is_told_the_worst_and_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(Failing, "rounds", (2,))
+    one, other = (random_genotype(SPACE, seed) for seed in (0, 1))
+    scoring = search(Failing()).scoring
+    scored = [scoring.scores(asked, SimpleNamespace(), settled=True) for asked in ([one], [one, other, other], [other], [other])]
+    assert scored == [[one.normal.skips], [one.normal.skips, 0.0, 0.0], [other.normal.skips], [other.normal.skips]]
+    assert other.normal.skips
+    assert Skips.seen == [1, 1, 1]
+    assert (scoring.evaluations, scoring.failed) == (3, 1)
+    assert scoring.figures() == {"evaluations": 3.0, "failed": 1.0}
+
+
+def test_a_search_says_how_many_failed_and_how_many_were_scored_before_also_when_it_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(Failing, "rounds", (2,))
+    before = []
+
+    class Look(Failing):
+        @property
+        def fixed(self):
+            return False
+
+        def scores(self, genotypes, scene):
+            before.append(scene.scored)
+            return super().scores(genotypes, scene)
+
+    task, t = search(Look(), proposals=2), trainer(tmp_path)
+    t.fit(task, digits())
+    t.save_checkpoint(tmp_path / "c.ckpt")
+    assert before == [0, 2]
+    assert (float(t.callback_metrics["failed"]), task.told.means[2:]) == (2.0, [0.0, 0.0])
+    trainer(tmp_path, max_epochs=3).fit(search(Look(), proposals=2), digits(), ckpt_path=str(tmp_path / "c.ckpt"))
+    assert before == [0, 2, 2]
+
+
+@pytest.mark.parametrize("inputs", ["batch", "half"])
+def test_bfloat16(tmp_path, inputs):
+    """The autocast forward of the real supernet: weights stay float32 and move, scores and losses are numbers."""
+    task = search(SharedWeights(inputs), ENAS(finalists=2), kind=SampledSearch, layers=3, init_channels=2, proposals=2)
+    t = trainer(tmp_path, precision="bf16-mixed", limit_train_batches=2, max_epochs=1, limit_val_batches=1)
+    seen, scene_as_it_is = set(), Scoring.scene
+    with mock.patch.object(Scoring, "scene", autospec=True, side_effect=lambda *given: watched(scene_as_it_is(*given), seen)):
+        t.fit(task, digits(32))
+    assert seen == {torch.bfloat16}
+    assert {p.dtype for p in task.network.parameters()} == {torch.float32}
+    assert all(0 <= score <= 1 for score in task.told.means)
+    assert all(math.isfinite(t.callback_metrics[name]) for name in ("train/loss", "valid/loss", "mean_score"))
+
+
+def watched(scene, seen):
+    def logits(x, mixture):
+        out = scene.logits(x, mixture)
+        seen.add(out.dtype)
+        return out
+
+    return replace(scene, logits=logits)

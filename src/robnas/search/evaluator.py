@@ -14,6 +14,9 @@ from robnas.space.genotype import Cell, Genotype
 from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
 
+WORST = 0.0
+"""What a searcher is told of an architecture that could not be scored: no image right."""
+
 Logits = Callable[[Tensor, Mixture], Tensor]
 """Shared weights: x [B, C, H, W] in [0, 1] and what to compute → logits [B, classes], with the batch's own moments."""
 
@@ -46,6 +49,7 @@ class Scene:
         logits: the shared weights; None where nothing is shared.
         jobs: what trains children; None where the trainer has none.
         config: the run's resolved configuration, in plain values; empty where there is none.
+        scored: how many architectures have been scored in this run so far, before it was killed too.
     """
 
     x: Tensor
@@ -58,6 +62,7 @@ class Scene:
     logits: Logits | None = None
     jobs: Jobs | None = None
     config: Mapping[str, Any] | None = None
+    scored: int = 0
 
 
 class Evaluator(Configured, ABC):
@@ -73,8 +78,11 @@ class Evaluator(Configured, ABC):
         return True
 
     @abstractmethod
-    def scores(self, genotypes: Sequence[Genotype], scene: Scene) -> list[float]:
-        """One number for each, higher is better, the same on every rank. Raises UserError where the scene lacks what it needs."""
+    def scores(self, genotypes: Sequence[Genotype], scene: Scene) -> Sequence[float | None]:
+        """One number for each, higher is better, the same on every rank; None for one that could not be scored this time.
+
+        Raises UserError where the scene lacks what it needs.
+        """
 
 
 def canonical(genotype: Genotype) -> Genotype:

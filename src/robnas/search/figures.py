@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from robnas.search.history import History
+
 COLOURS = {
     "zero": "#c8c8c8",
     "max_pool_3x3": "#9ecae1",
@@ -80,17 +82,29 @@ def draw_weights(
     return figure
 
 
-def draw_scores(scores: Sequence[float]) -> Figure:
-    """Each architecture's score in the order in which they were told, and the best so far. scores: [n], at least one."""
+def draw_scores(told: History) -> Figure:
+    """Each architecture's score in the order in which they were told, and the best so far.
+
+    Of a long search each point is the mean of as many as a bin holds, before a band from the lowest to the highest of them.
+
+    Args:
+        told: at least one.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.subplots()
-    numbers = range(1, len(scores) + 1)
-    axes.scatter(numbers, scores, s=max(2, 24 - len(scores) // 50), color="#4292c6", alpha=0.6, linewidths=0, label="an architecture")
-    axes.step(numbers, list(accumulate(scores, max)), where="post", color="#d62728", linewidth=1.6, label="best so far")
-    axes.set(xlabel="architectures scored", ylabel="score", title=f"{len(scores)} architectures, best {max(scores):.4g}")
+    ends = list(accumulate(b.n for b in told.bins))
+    middles = [end - (b.n - 1) / 2 for end, b in zip(ends, told.bins, strict=True)]
+    best = list(accumulate((b.best for b in told.bins), max))
+    if told.width > 1:
+        band: dict[str, Any] = {"color": "#9ecae1", "alpha": 0.5, "linewidth": 0, "label": "from the lowest to the highest of them"}
+        axes.fill_between(middles, [b.worst for b in told.bins], [b.best for b in told.bins], **band)
+    name = "an architecture" if told.width == 1 else f"mean of {told.width} architectures"
+    axes.scatter(middles, told.means, s=max(2, 24 - len(ends) // 50), color="#4292c6", alpha=0.6, linewidths=0, label=name)
+    axes.step(ends, best, where="post", color="#d62728", linewidth=1.6, label="best so far")
+    axes.set(xlabel="architectures scored", ylabel="score", title=f"{len(told)} architectures, best {best[-1]:.4g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")

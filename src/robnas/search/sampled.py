@@ -27,7 +27,8 @@ class Sampled(Searcher):
     it, but as `ask` returned it, the order of a node's edges included.
 
     Args:
-        finalists: `derive` chooses among so many as were told last; among all if None.
+        finalists: `derive` chooses among so many as were told last, at most a round's where scores of two rounds cannot be compared;
+            among all if None, as they were told.
     """
 
     task = "SampledSearch"
@@ -68,7 +69,9 @@ class Sampled(Searcher):
         return {"asked": float(self.asked)} | ({"best_score": self._best().score} if self.told else {})
 
     def state(self) -> dict[str, Any]:
-        """Counter and finalists, in plain values. A subclass adds to it."""
+        """Counter and finalists, in plain values and tensors. A subclass adds to it whatever the next `ask` depends on: ranks begin
+        with that of the first one, and are stopped where theirs differ.
+        """
         return {"asked": self.asked, "told": dump(self.told)}
 
     def rebuild(self, state: dict[str, Any]) -> None:

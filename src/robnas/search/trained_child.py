@@ -13,9 +13,6 @@ from robnas.errors import UserError, require
 from robnas.search.evaluator import Evaluator, Scene, canonical
 from robnas.space.genotype import Genotype
 
-WORST = 0.0
-"""Score of a child that could not be trained: no image right."""
-
 SAME_TRAINER = ("accelerator", "precision", "deterministic", "benchmark")
 """What a child's trainer has from that of the search."""
 
@@ -61,10 +58,12 @@ class TrainedChild(Evaluator):
         require(workers is None or workers >= 1, f"workers: {workers} is less than 1")
         self.epochs, self.layers, self.init_channels, self.learning_rate = epochs, layers, init_channels, learning_rate
         self.workers, self.recipe, self.trainer, self.keep_weights = workers, recipe, trainer, keep_weights
-        self._succeeded = False
 
-    def scores(self, genotypes: Sequence[Genotype], scene: Scene) -> list[float]:
-        """The first rank has the children trained, the others wait for the scores, be it for days."""
+    def scores(self, genotypes: Sequence[Genotype], scene: Scene) -> list[float | None]:
+        """The first rank has the children trained, the others wait for the scores, be it for days. None for a child that failed.
+
+        Raises UserError where every child fails before any was ever trained: then it is not the architectures.
+        """
         if scene.jobs is None:
             raise UserError("evaluator: trained_child needs robnas's own Trainer, whose workers train the children")
         if not scene.config:
@@ -73,7 +72,7 @@ class TrainedChild(Evaluator):
         require(held_out > 0, f"data.validation: {held_out} leaves nothing by which a child could be scored; allowed: above 0")
         return collectives.from_first(lambda: self._trained(genotypes, scene))
 
-    def _trained(self, genotypes: Sequence[Genotype], scene: Scene) -> list[float]:
+    def _trained(self, genotypes: Sequence[Genotype], scene: Scene) -> list[float | None]:
         assert scene.jobs is not None
         assert scene.config is not None
         children = [self.child(genotype, scene.config) for genotype in genotypes]
@@ -81,9 +80,9 @@ class TrainedChild(Evaluator):
         for file, child in zip(files, children, strict=True):
             atomic.write(file, yaml.safe_dump(child, sort_keys=False, allow_unicode=True, width=120))
         folders = scene.jobs([["fit", "--config", str(file)] for file in files], self.workers)
-        self._succeeded = self._succeeded or any(folder is not None for folder in folders)
-        require(self._succeeded, f"no child could be trained: the logs in {scene.folder / 'children'} say why")
-        scores = [WORST if folder is None else last_accuracy(folder) for folder in folders]
+        any_good = scene.scored > 0 or any(folder is not None for folder in folders)
+        require(any_good, f"no child could be trained: the logs in {scene.folder / 'children'} say why")
+        scores = [None if folder is None else last_accuracy(folder) for folder in folders]
         for folder in folders:
             if folder is not None and not self.keep_weights:
                 shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -37,6 +37,6 @@ def draw_search(
     if weights:
         borders = sorted({searcher.stage(epoch, epochs[-1]).first for epoch in range(epochs[-1])} - {0})
         pictures.append(save(draw_weights(epochs, weights, search.space, genotype, borders), folder / "alpha")[1])
-    if told := getattr(search, "told", []):
-        pictures.append(save(draw_scores([score for _, _, score in told]), folder / "scores")[1])
+    if told := getattr(search, "told", None):
+        pictures.append(save(draw_scores(told), folder / "scores")[1])
     return pictures
