@@ -24,7 +24,7 @@ def test_the_current_folder_comes_before_the_shipped_configs(tmp_path, monkeypat
 
 def test_an_unknown_config_is_answered_with_the_nearest_name_and_all_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"unknown config 'dart_iii.yaml'. Did you mean 'darts_iii.yaml'\? Known: amoebanet.yaml, .*digits.yaml"):
+    with pytest.raises(UserError, match=r"unknown config 'dart_iii.yaml'. Did you mean 'darts_iii.yaml'\? Known: .*digits.yaml"):
         files.find("dart_iii.yaml")
 
 
