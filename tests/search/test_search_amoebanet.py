@@ -30,6 +30,14 @@ def test_the_oldest_dies_however_good_it_is():
     assert searcher.derive() == asked[0]  # but the history's best is what is found
 
 
+def test_a_child_may_be_bred_while_others_are_still_scored():
+    """Of the first three one has been told: it is the fourth one's parent."""
+    searcher = amoebanet(population=3, tournament=1, identity=0.0)
+    first = searcher.ask_many(3)
+    searcher.tell(first[1], 0.5)
+    assert len(differences(first[1], searcher.ask())) == 1
+
+
 def test_parents_are_winners_of_tournaments_drawn_with_replacement():
     """Of two members drawn twice, the better one wins unless the other is drawn both times: ¾."""
     searcher = amoebanet(population=2, tournament=2, identity=1.0)

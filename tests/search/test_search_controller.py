@@ -58,6 +58,12 @@ def test_draws_are_as_likely_as_it_says(space):
     assert torch.equal(drawn.log_prob, made(drawn.decisions).log_prob)
 
 
+def test_what_has_no_probability_is_not_drawn_by_the_smallest_number_either():
+    made = controller(SMALL["no source twice"])
+    (genotype,) = made.genotypes(made.draw(torch.zeros(1, made.length, dtype=torch.float64)).decisions)
+    assert [[e.source for e in edges] for edges in genotype.normal.nodes] == [[0, 1], [0, 1]]
+
+
 def test_logits_are_bounded_as_written_down():
     made = Controller(ARMS, seed=0, hidden=4, tanh_constant=1.5, temperature=2.0)
     made.operation.weight.data.zero_()

@@ -44,8 +44,8 @@ def rounds(searcher: Sampled, n: int, batch: int = 3) -> list:
 @ALL
 def test_goes_on_exactly_where_it_was(make):
     one = built(make())
-    rounds(one, 3)
     late = one.ask()  # is told only after the checkpoint
+    rounds(one, 3)  # the last of which a policy has not learned of yet
     file = io.BytesIO()
     torch.save(one.state(), file)
     file.seek(0)

@@ -18,8 +18,12 @@ class ENAS(PolicySearch):
 
     The entropy is differentiated too, so that the step is an unbiased one on E[score] + weight · entropy; the authors' code holds it
     constant. Defaults are the paper's (§3.2) but for three of the authors' code: baseline_decay and hidden, which the paper does not
-    give, and entropy_weight. The paper's 0.1 of the 70 nats of a cell's decisions would outweigh any accuracy, and the best policy would
-    be nearly uniform: π ∝ exp(accuracy / 0.1).
+    give, and entropy_weight. The paper's 0.1 of the 70 nats of a genotype's decisions would outweigh any accuracy, and the best policy
+    would be nearly uniform: π ∝ exp(accuracy / 0.1).
+
+    Left out, what only the authors' code has: a bias of the first operations' logits, which begins its policy far from uniform; a closer
+    bound of operations' logits than of sources'; a baseline from 0, that takes a reward in before it is subtracted from it (ours starts
+    at the first rewards' mean and takes them in afterwards).
 
     Args:
         learning_rate: of the controller's Adam.
@@ -31,8 +35,10 @@ class ENAS(PolicySearch):
         finalists: children told last, of which the best is derived.
     """
 
-    # 176 steps of the policy on digits: at 3.5e-4 it would end where it began.
-    scales: ClassVar[dict[str, dict[str, Any]]] = {"tiny": {"learning_rate": 0.01, "finalists": 4, "model": {"proposals": 4}}}
+    # Fewer than 176 steps of the policy on digits: at 3.5e-4 it would end where it began; in the first epochs scores are those of chance.
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
+        "tiny": {"learning_rate": 0.01, "finalists": 4, "model": {"proposals": 4, "architecture_warmup": 4}},
+    }
 
     def __init__(
         self,

@@ -33,7 +33,11 @@ class NASNet(PolicySearch):
     """
 
     scales: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"learning_rate": 0.01, "model": {"proposals": 4}, "trainer": {"max_epochs": 6}},  # 24 children, six steps of the policy
+        "tiny": {
+            "learning_rate": 0.01,
+            "model": {"proposals": 4},
+            "trainer": {"max_epochs": 6},
+        },  # 24 children, and five batches to learn from before the last is drawn
     }
 
     def __init__(

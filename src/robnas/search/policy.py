@@ -19,7 +19,8 @@ class PolicySearch(Sampled):
     """A controller, its own Adam, and a baseline. A subclass writes `improve`.
 
     The policy is stepped once for each batch: just before the next architecture is drawn, on all that were told since it was stepped last.
-    So where a task asks for k and tells k, the batch is k and every score is of the policy that is stepped. The controller is no
+    So where a task asks for k and tells k, the batch is k and every score is of the policy that is stepped; of the last k it does not
+    learn, as nothing is drawn behind them. The controller is no
     sub-module: nothing moves it to another device or precision, and no optimizer but its own steps it.
 
     Args:
