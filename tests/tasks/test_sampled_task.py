@@ -251,7 +251,7 @@ def test_wrong_arguments_are_one_line(arguments, says):
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"evaluator": Skips(), "layers": 3, "init_channels": 4, "learning_rate": 0.1},  # as `scale: tiny` sets them for every evaluator
+        {"evaluator": Skips(), "layers": 3, "init_channels": 8, "learning_rate": 0.03},  # as `scale: tiny` sets them for every evaluator
         {"searcher": Random(finalists=4), "proposals": 4},
         {"searcher": Random(finalists=5), "evaluator": SharedWeights("half"), "weight_epochs": 1},
         {"searcher": Random(finalists=5), "evaluator": Skips()},

@@ -1,7 +1,6 @@
 """Scores by shared weights (Pham et al., 2018, §2.2): the supernet's accuracy along an architecture's path."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
 
 import torch
 
@@ -26,8 +25,6 @@ class SharedWeights(Evaluator):
     """
 
     shares_weights = True
-    # One path a step: on digits a wider supernet learns faster, at a small rate.
-    scales: ClassVar[dict[str, dict[str, Any]]] = {"tiny": {"model": {"init_channels": 8, "learning_rate": 0.03}}}
 
     def __init__(self, inputs: str = "batch") -> None:
         if inputs not in INPUTS:

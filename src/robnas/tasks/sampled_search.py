@@ -51,7 +51,7 @@ class SampledSearch(SupernetTask):
     searcher: Sampled
     # A step trains one path of thousands: after eight epochs of digits the weights still guess.
     scales: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"layers": 3, "init_channels": 4, "learning_rate": 0.1, "trainer": {"max_epochs": 20}},
+        "tiny": {"layers": 3, "init_channels": 8, "learning_rate": 0.03, "trainer": {"max_epochs": 20}},
     }
 
     def __init__(
