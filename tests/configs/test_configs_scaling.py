@@ -24,3 +24,11 @@ def test_a_searcher_may_scale_its_task():
 def test_a_searcher_may_scale_the_trainer():
     assert tiny("sgas")["trainer"]["max_epochs"] == 10
     assert tiny("darts")["trainer"]["max_epochs"] == 8
+
+
+def test_an_evaluator_without_weights_is_scaled_too():
+    config = read_file(files.shipped()["random.yaml"])
+    config["model"]["init_args"]["evaluator"] = {"class_path": "zero_cost", "init_args": {"score": "nwot"}}
+    scaled = layer(expand(config), "tiny")["model"]["init_args"]
+    assert scaled["evaluator"]["init_args"] == {"layers": 3, "init_channels": 4}
+    assert scaled["layers"] == 3  # as many as the task's supernet

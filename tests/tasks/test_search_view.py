@@ -18,11 +18,14 @@ from robnas.runtime.loggers import read as read_csv
 from robnas.runtime.progress import PlainLines
 from robnas.search.base import Stage
 from robnas.search.darts import DARTS
+from robnas.search.pc_darts import PCDARTS
 from robnas.search.random_search import Random
+from robnas.search.trained_child import TrainedChild
+from robnas.search.zero_cost import ZeroCost
 from robnas.space.genotype import Genotype
 from robnas.space.search_space import Space
 from robnas.tasks import chronicle
-from robnas.tasks.search_rows import name_of
+from robnas.tasks.search_rows import name_of, rows_of
 from small_sampled_search import Skips
 from small_sampled_search import search as sampled
 from small_supernet import SmallSearch
@@ -64,7 +67,7 @@ def drawn(monkeypatch):
     """Names of the pictures instead of the pictures."""
     names = []
 
-    def draw_cells(stem, genotype):
+    def draw_cells(stem, genotype, search, epoch):
         names.append(stem.name)
         return stem.with_suffix(".png")
 
@@ -164,6 +167,16 @@ def test_cells_are_drawn_every_few_epochs_and_shown_to_loggers_that_take_picture
     assert logger.shown == [("cells", str(tmp_path / "figures" / f"cells-{epoch}.png")) for epoch in epochs]
 
 
+def test_pictures_say_whose_they_are(tmp_path):
+    folder = tmp_path / "of_today"
+    trainer(folder, max_epochs=2, limit_train_batches=1).fit(search(PCDARTS(partial=1), draw_every=1), digits())
+    title = lambda name: (folder / "figures" / f"{name}.png").with_suffix(".svg").read_text()  # noqa: E731
+    assert "<!-- pc_darts, epoch 1 -->" in title("cells-1")
+    assert "<!-- pc_darts, epoch 2 -->" in title("cells")
+    assert ">pc_darts · of_today<" in title("alpha")
+    assert title("alpha").count(">edge 0.") == 2 * len(SPACE.edges)
+
+
 def test_a_sampled_search_draws_its_scores_and_its_cells(tmp_path):
     task = sampled(proposals=2)
     trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(task, digits())
@@ -202,6 +215,28 @@ def test_the_line_of_an_epoch_says_what_matters(tmp_path, drawn, capsys):
         assert word in said[1], word
 
 
+# The end
+
+
+def test_the_end_says_what_was_found_in_how_long_and_where_it_lies(tmp_path, drawn, capsys):
+    task = search()
+    trainer(tmp_path, max_epochs=1, limit_train_batches=1).fit(task, digits())
+    found, what_next = capsys.readouterr().out.splitlines()[-2:]
+    cells = [f"{kind}: depth {c.depth} width {c.width} skips {c.skips}" for kind, c in task.searcher.derive().cells.items()]
+    start, end = f"found {'  '.join(cells)}  in ", f" s: {tmp_path / 'genotype.yaml'}"
+    assert found.startswith(start)
+    assert found.endswith(end)
+    assert int(found.removeprefix(start).removesuffix(end)) == round(rows(tmp_path)["seconds"].value)
+    assert what_next.startswith("next: robnas fit")
+
+
+@pytest.mark.parametrize("make", [search, lambda: sampled(proposals=2)])
+def test_a_fast_dev_run_leaves_and_says_nothing(tmp_path, capsys, make):
+    trainer(tmp_path, fast_dev_run=True).fit(make(), digits())
+    assert list(tmp_path.iterdir()) == []
+    assert not [line for line in capsys.readouterr().out.splitlines() if line.startswith(("found", "next"))]
+
+
 # Rows
 
 
@@ -231,6 +266,18 @@ def test_a_sampled_search_says_how_much_was_evaluated_and_by_what(tmp_path, draw
     assert found["evaluations"].params["proposals"] == 2
     assert found["evaluations"].params["evaluator"] == name_of(task.evaluator) == "skips"
     assert found["evaluations"].plugin == name_of(Random()) == "random"
+
+
+def test_rows_of_different_evaluators_differ_and_of_different_workers_do_not(tmp_path, drawn):
+    def params(evaluator):
+        task = sampled(evaluator)
+        task.searcher.build(SPACE, 0)
+        task.data = {"num_classes": 10, "image_shape": (3, 16, 16)}
+        return rows_of(task, task.searcher.derive(), 1, 1.0, {})[0].params
+
+    assert params(ZeroCost("nwot", 3)).items() >= {"evaluator": "zero_cost", "evaluator_score": "nwot", "evaluator_layers": 3}.items()
+    assert params(TrainedChild(epochs=1)) != params(TrainedChild(epochs=2))
+    assert params(TrainedChild(workers=1, keep_weights=True)) == params(TrainedChild(workers=2))
 
 
 def test_seconds_are_the_sum_of_the_parts_and_what_a_kill_cost_is_none_of_them(tmp_path, drawn, monkeypatch):

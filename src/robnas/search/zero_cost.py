@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class ZeroCost(Evaluator):
         layers: cells of the network.
         init_channels: channels of a node in the first cells.
     """
+
+    scales: ClassVar[dict[str, dict[str, Any]]] = {"tiny": {"layers": 3, "init_channels": 4}}
 
     def __init__(self, score: str = "synflow", layers: int = 8, init_channels: int = 16) -> None:
         if score not in SCORES:
