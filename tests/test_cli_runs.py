@@ -76,11 +76,22 @@ def test_a_run_is_evaluated_on_its_own_split(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["pdarts", "classify"])
-def test_a_fast_dev_run_comes_to_its_end(name, capsys):
+def test_a_fast_dev_run_comes_to_its_end_and_leaves_nothing(name, capsys, place):
     """Of a search with stages and a warm-up too, which one epoch leaves out."""
     flags = f"--trainer.fast_dev_run=true --trainer.accelerator=cpu --wandb=off --experiment=dev_{name}"
     said = robnas(f"fit --config {name} --config digits {flags}", capsys)
     assert said.status == 0, said.err
+    assert "no run folder stays" in said.out
+    assert not (place / "runs" / f"dev_{name}").exists()
+
+
+def test_latest_stays_where_a_fast_dev_run_was(fitted, capsys):
+    for goes_on in ("", " --ckpt_path=runs/classify/latest/checkpoints/last.ckpt"):
+        said = robnas(f"fit {CLASSIFY} --trainer.fast_dev_run=2{goes_on}", capsys)
+        assert said.status == 0, said.err
+        assert (fitted.parent / "latest").resolve() == fitted
+        assert {path.name for path in fitted.parent.iterdir()} == {"latest", fitted.name}
+    assert robnas(f"fit {CLASSIFY} --trainer.fast_dev_run=false", capsys).out.startswith("finished already")
 
 
 def attacks_of(folder):
@@ -208,7 +219,14 @@ def interrupt(data):
 
 def test_a_search_is_not_attacked(capsys):
     line = refused(f"attack {SEARCH} {ONE_ATTACK}", capsys)
-    assert "is a search: train its cell first: robnas fit --config classify.yaml --model.network=" in line
+    assert "is a search: train its cell first: robnas fit --config classify.yaml --config digits.yaml --model.network=RUN" in line
+
+
+def test_what_is_advised_for_a_search_names_its_folder_as_the_command_did(capsys, place):
+    assert robnas(f"fit {SEARCH} --experiment=not_attacked --trainer.limit_val_batches=0", capsys).status == 0
+    line = refused(f"attack runs/not_attacked/latest {ONE_ATTACK}", capsys)
+    advice = "robnas fit --config classify.yaml --config digits.yaml --model.network=runs/not_attacked/latest"
+    assert line == f"robnas: runs/not_attacked/latest is a search: train its cell first: {advice}\n"
 
 
 def test_a_foreign_model_given_in_a_config(fitted, capsys, place):

@@ -65,8 +65,8 @@ def run(verb: str, arguments: flags.Arguments) -> None:
     _, wanted = next((e for e in reversed(arguments.edits) if e[0] == "ckpt_path"), ("", None))
     victims: list[Run | None] = [run_folder.existing(folder, str(wanted or "last")) for folder in arguments.runs]
     rows: list[Row] = []
-    for victim in victims or [None]:
-        cli = CLI(verb, arguments, victim)
+    for victim, given in zip(victims or [None], arguments.runs or ["RUN"], strict=True):
+        cli = CLI(verb, arguments, victim, given)
         rows += [row for callback in cli.evaluations for row in getattr(callback, "rows", ())]
     if verb in EVALUATIONS and run_folder.is_first_rank():
         console = Console()
@@ -88,10 +88,11 @@ class CLI(LightningCLI):
         verb: a method of the Trainer.
         arguments: what stands behind it on the command line.
         victim: the run that is evaluated; None: the model of the configuration.
+        given: its folder as the command names it.
     """
 
-    def __init__(self, verb: str, arguments: flags.Arguments, victim: Run | None = None) -> None:
-        self.arguments, self.victim = arguments, victim
+    def __init__(self, verb: str, arguments: flags.Arguments, victim: Run | None = None, given: str = "RUN") -> None:
+        self.arguments, self.victim, self.given = arguments, victim, given
         self.evaluations: list[Any] = []
         self.run: Run | None = None
         own = {verb: self.subcommands()[verb]}  # each verb's parser takes as long to build as a small network's epoch
@@ -206,11 +207,10 @@ class CLI(LightningCLI):
         if (own := self._own_cell()) and run_folder.network_of(self.resolved) == own:  # called as in its training
             self.model.description = {**self.model.description, "name": self.victim.job.facts["network"]}  # type: ignore[union-attr]
         if self.subcommand == "attack" and getattr(self.model, "searches", False):
-            folder = self.victim.folder if self.victim else "RUN"
-            raise UserError(
-                f"{folder if self.victim else 'this model'} is a search: train its cell first: "
-                f"robnas fit --config classify.yaml --model.network={folder}"
-            )
+            from robnas.tasks.chronicle import next_command  # a search has imported it
+
+            advice = next_command(self.given, getattr(self.datamodule, "name", ""))
+            raise UserError(f"{self.given if self.victim else 'this model'} is a search: train its cell first: {advice}")
         self.trainer = self.instantiate_trainer()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -230,7 +230,8 @@ class CLI(LightningCLI):
         self.run = self.prepare()
         self.run.job.enter()
         logger = self._get(self.config_init, "trainer").get("logger")
-        if logger is not False and not (self.run.finished and self.subcommand == "fit"):
+        silent = self.subcommand == "fit" and (self.run.finished or self.run.passing)
+        if logger is not False and not silent:
             trainer.loggers = [*self.run.loggers(), *([] if logger is True else _as_list(logger))]
         trainer._default_root_dir = str(self.run.folder)  # type: ignore[attr-defined]  # behind `default_root_dir`, which has no setter
         trainer.provenance, trainer.config = self.run.provenance, self.run.config
@@ -243,7 +244,8 @@ class CLI(LightningCLI):
             run = run_folder.prepare(self.resolved, data=self.datamodule, model=self.model)
             if run_folder.is_first_rank() and not run.finished:
                 network = (getattr(self.model, "description", None) or {}).get("name")
-                print(f"run folder: {run.folder}{f'  network: {network}' if network else ''}", flush=True)
+                where = "no run folder stays: fast_dev_run" if run.passing else f"run folder: {run.folder}"
+                print(f"{where}{f'  network: {network}' if network else ''}", flush=True)
         else:
             run = self.victim or evaluated_run(
                 self.subcommand, {key: self.resolved.get(key) for key in (*OWN_KEYS, "ckpt_path")}, self.model, self.datamodule
@@ -284,8 +286,11 @@ class CLI(LightningCLI):
             if subcommand == "fit" and not self.trainer.interrupted:
                 assert isinstance(self.trainer, Trainer)
                 self._report(final_test(self.trainer, self.model, self.datamodule))
-                run.finish()
+                if not run.passing:
+                    run.finish()
         finally:
+            if subcommand == "fit" and run.passing:
+                run.give_up()
             run.release()
 
     def _report(self, tested: Row | None) -> None:

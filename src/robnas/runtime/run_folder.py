@@ -38,6 +38,11 @@ class Run:
         """`runs/<experiment>/<job>`."""
         return self.job.folder
 
+    @property
+    def passing(self) -> bool:
+        """Whether it is a `fast_dev_run`: a batch or a few, to see that all goes through. It keeps nothing, and is never `latest`."""
+        return bool((self.config.get("trainer") or {}).get("fast_dev_run"))
+
     def loggers(self) -> list[Logger]:
         """metrics.csv first, then W&B where the configuration wants it. An evaluation leaves the training's metrics.csv alone."""
         label, file = f"{self.job.experiment}/{self.job.name}", "evaluation.csv" if self.trained else "metrics.csv"
@@ -103,7 +108,7 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, model: Any = None, a
             if is_path(network_of(config)) and "genotype" in description:
                 atomic.write(job.folder / "genotype.yaml", Genotype.from_dict(description["genotype"]).to_yaml())
             atomic.write(job.folder / "config.yaml", yaml.safe_dump(pinned(config), sort_keys=False, allow_unicode=True, width=120))
-            if ckpt_path is not None:
+            if ckpt_path is not None and not Run(job, config).passing:
                 job.point()
     except BaseException:
         job.release()
