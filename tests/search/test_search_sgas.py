@@ -196,8 +196,12 @@ def test_wrong_values_are_said_in_one_line(wrong, says):
 
 
 def test_a_warm_up_as_long_as_the_search_is_refused():
-    with pytest.raises(UserError, match=r"^warmup: 50 of 50 epochs leave none for a decision$"):
+    with pytest.raises(
+        UserError, match=r"^warmup: 50 of 50 epochs leave none for a decision; trainer.max_epochs of at least 51 is needed, or"
+    ):
         SGAS(warmup=50).require_time(50)
+    with pytest.raises(UserError, match=r"trainer.max_epochs of at least 3 is needed$"):  # no warm-up is shorter than an epoch
+        SGAS(warmup=2).require_time(1)
     SGAS(warmup=49).require_time(50)
 
 

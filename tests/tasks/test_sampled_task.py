@@ -274,7 +274,14 @@ def test_a_sampled_searcher_is_no_relaxed_one():
 
 
 @pytest.mark.parametrize(
-    ("weight_epochs", "says"), [(2, "2 of 2 epochs leave none for the architecture"), (-3, "-3 of 2 epochs leave none for the weights")]
+    ("weight_epochs", "says"),
+    [
+        (
+            2,
+            "2 of 2 epochs leave none for the architecture; trainer.max_epochs of at least 3 is needed, or a smaller --model.weight_epochs",
+        ),
+        (-3, "-3 of 2 epochs leave none for the weights; trainer.max_epochs of at least 3 is needed, or --model.weight_epochs=-1"),
+    ],
 )
 def test_weights_and_architecture_need_an_epoch(tmp_path, weight_epochs, says):
     with pytest.raises(UserError, match=f"weight_epochs: {says}"):

@@ -113,7 +113,7 @@ def test_precisions_on_the_supernet_itself(tmp_path, name, precision, order):
 
 
 def test_a_task_names_the_one_that_runs_a_searcher_it_cannot_run():
-    with pytest.raises(UserError, match=r"^searcher: Random is not run by Search; its task is SampledSearch$"):
+    with pytest.raises(UserError, match=r"^searcher: Random is not run by Search; its task is SampledSearch; use --config random.yaml$"):
         Search(Random())
-    with pytest.raises(UserError, match=r"^searcher: DARTS is not run by SampledSearch; its task is Search$"):
+    with pytest.raises(UserError, match=r"^searcher: DARTS is not run by SampledSearch; its task is Search; use --config darts.yaml$"):
         SampledSearch(DARTS(), ZeroCost())

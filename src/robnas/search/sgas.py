@@ -57,7 +57,9 @@ class SGAS(Relaxed):
 
     def require_time(self, epochs: int) -> None:
         """Raises UserError where the search ends before its first decision."""
-        require(self.warmup < epochs, f"warmup: {self.warmup} of {epochs} epochs leave none for a decision")
+        needed = f"trainer.max_epochs of at least {self.warmup + 1} is needed"
+        way_out = f"{needed}, or a smaller --model.searcher.warmup" if epochs > 1 else needed
+        require(self.warmup < epochs, f"warmup: {self.warmup} of {epochs} epochs leave none for a decision; {way_out}")
 
     def epoch_start(self, epoch: int, max_epochs: int) -> None:
         """A decision for each kind of cell, if it is time; then this epoch is history."""

@@ -122,9 +122,11 @@ class SampledSearch(SupernetTask):
             epochs, given = self.trainer.max_epochs or 1, self.weight_epochs
             if not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
                 in_time = 0 <= self._trained_until < epochs
-                require(
-                    in_time, f"weight_epochs: {given} of {epochs} epochs leave none for the {'architecture' if given > 0 else 'weights'}"
-                )
+                what, needed, other = ("architecture", given + 1, "a smaller --model.weight_epochs")
+                if given < 0:
+                    what, needed, other = ("weights", -given, "--model.weight_epochs=-1")
+                way_out = f"trainer.max_epochs of at least {needed} is needed, or {other}"
+                require(in_time, f"weight_epochs: {given} of {epochs} epochs leave none for the {what}; {way_out}")
                 require_late(self, self._trained_until)
 
     def build_supernet(self, num_classes: int, in_channels: int) -> nn.Module:

@@ -36,6 +36,8 @@ def require_shapes(searcher: Searcher, epochs: int, init_channels: int) -> None:
 def require_time(searcher: Searcher, epochs: int, warmup: int) -> None:
     """Raises UserError where a stage ends before its architecture has moved, or where the searcher needs more epochs than these."""
     searcher.require_time(epochs)
-    shortest = min(searcher.stage(epoch, epochs).epochs for epoch in range(epochs))
+    stages = [searcher.stage(epoch, epochs) for epoch in range(epochs)]
+    shortest, needed = min(stage.epochs for stage in stages), (warmup + 1) * len({stage.number for stage in stages})
     of = f"the {shortest} epochs of a stage" if shortest < epochs else f"{epochs} epochs"
-    require(warmup < shortest, f"architecture_warmup: {warmup} of {of} leave none for the architecture")
+    way_out = f"trainer.max_epochs of at least {needed} is needed, or a smaller --model.architecture_warmup"
+    require(warmup < shortest, f"architecture_warmup: {warmup} of {of} leave none for the architecture; {way_out}")

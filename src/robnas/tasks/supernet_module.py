@@ -11,12 +11,14 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from robnas import seeds
+from robnas.configuration import files
 from robnas.errors import UserError, require
 from robnas.models.normalize import Normalize
 from robnas.search.base import Searcher, Stage
 from robnas.space.mixture import Mixture
 from robnas.space.search_space import Space
 from robnas.tasks.same import plain, require_same, space_of
+from robnas.tasks.search_rows import name_of
 
 
 class SupernetModule(LightningModule, ABC):
@@ -48,7 +50,10 @@ class SupernetModule(LightningModule, ABC):
         require(init_channels >= 1, f"init_channels: {init_channels} is less than 1")
         self.searcher: Searcher = Searcher.of(searcher)
         name, task = type(self.searcher).__name__, type(self).__name__
-        require(isinstance(self.searcher, self.runs), f"searcher: {name} is not run by {task}; its task is {self.searcher.task}")
+        if not isinstance(self.searcher, self.runs):
+            config = f"{name_of(self.searcher)}.yaml"
+            use = f"; use --config {config}" if config in files.shipped() else ""
+            raise UserError(f"searcher: {name} is not run by {task}; its task is {self.searcher.task}{use}")
         self.space = space_of(space)
         self.layers, self.init_channels, self.batch_norm_across_ranks = layers, init_channels, batch_norm_across_ranks
         self.seed = seeds.of_run(seed)
