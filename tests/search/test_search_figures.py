@@ -37,6 +37,25 @@ def test_legend_and_bands_are_in_the_order_of_the_space():
     assert bottom.get_paths()[0].get_extents().y1 == 0.75
 
 
+def test_a_panel_is_full_whatever_the_weight_of_its_edge_which_stands_above_it():
+    space = Space(nodes=1, operations=("zero", "sep_conv_3x3"))
+    weights = {k: torch.tensor([[0.02, 0.06], [0.0, 0.0]]).expand(2, 2, 2) for k in ("normal", "reduce")}
+    genotype = top_two_edges(space, {k: w[-1] for k, w in weights.items()})
+    edges = {"normal": torch.tensor([0.08, 0.92])}
+    figure = draw_weights([0, 1], weights, space, genotype, edges=edges, name="pc_darts · run")
+    normal, reduce = figure.subfigs
+    (left, right), plain = normal.axes, reduce.axes[0]
+    heights = [band.get_paths()[0].get_extents().y1 for band in left.collections]
+    assert heights == pytest.approx([0.75, 1.0])
+    assert left.get_title("right") == "edge 0.08"
+    assert right.get_title("right") == plain.get_title("right") == ""  # nothing is left of it; edges count alike
+    assert to_hex(right.get_facecolor()) == GONE
+    assert "edge: its factor at the end" in normal._suptitle.get_text()
+    assert "factor" not in reduce._suptitle.get_text()
+    assert figure._suptitle.get_text() == "pc_darts · run"
+    assert (normal._supxlabel, reduce._supxlabel.get_text()) == (None, "epoch")
+
+
 def test_every_operation_has_a_colour_of_its_own():
     assert len({COLOURS[o] for o in OPERATIONS}) == len(OPERATIONS)
 

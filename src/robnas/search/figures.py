@@ -40,27 +40,41 @@ GONE = "#f3f3f3"
 
 
 def draw_weights(
-    epochs: Sequence[int], weights: Mapping[str, Tensor], space: Space, genotype: Genotype, stages: Sequence[int] = ()
+    epochs: Sequence[int],
+    weights: Mapping[str, Tensor],
+    space: Space,
+    genotype: Genotype,
+    stages: Sequence[int] = (),
+    edges: Mapping[str, Tensor] | None = None,
+    name: str = "",
 ) -> Figure:
-    """One panel an edge, arranged as the cell is: a row for each node, a column for each source; bands are weights of operations.
+    """One panel an edge, arranged as the cell is: a row for each node, a column for each source; bands are operations' shares of the edge.
 
-    The band of an operation that is pruned ends at once, where the last record with it is.
+    Shares, since weights that hold the factor of an edge, or are damped, would leave thin strips. The band of an operation that is
+    pruned ends at once, where the last record with it is.
 
     Args:
         epochs: [T], after how many epochs.
-        weights: per kind of cell [T, E, O].
+        weights: per kind of cell [T, E, O], of any sum over O.
         space: orders edges and operations.
         genotype: what was derived; its edges stand in a bold frame with the operation's name.
         stages: epochs with which a stage begins; each a line.
+        edges: per kind of cell [E], the factor of each edge at the end, which stands above its panel; none where edges count alike.
+        name: of the searcher and the run, in small type above all.
     """
     from matplotlib.figure import Figure
 
     sources = space.nodes + 1
     corner = space.nodes > 3  # is empty, and large enough for the legend; else that stands beside
-    figure = Figure(figsize=(2.1 * sources + 1.7 * (not corner), 3.0 * space.nodes), layout="constrained")
+    factors = edges or {}
+    column = 2.5 if factors else 2.1  # inches
+    figure = Figure(figsize=(column * sources + 1.7 * (not corner), 3.0 * space.nodes), layout="constrained")
+    if name:
+        figure.suptitle(name, fontsize=8, color="#777777", x=0.01, ha="left")
     parts: Any = figure.subfigures(2, 1, hspace=0.03)
     for kind, part in zip(CELL_KINDS, parts, strict=True):
-        title = f"{TITLES[kind]}: weight of each operation, epoch by epoch\nBold frames: the edges that the cell keeps"
+        title = f"{TITLES[kind]}: share of each operation in its edge\nBold frames: the edges that the cell keeps"
+        title += "; edge: its factor at the end" if kind in factors else ""
         title += "; dashed: a new stage" if stages else ""
         part.suptitle(title, fontsize=11, x=0.01, ha="left")
         grid = part.subplots(space.nodes, sources, sharex=True, sharey=True, squeeze=False)
@@ -76,9 +90,12 @@ def draw_weights(
             _label(axes, node, source, last=node == space.nodes + 1)
             if operation := kept.get((node, source)):
                 _frame(axes, operation)
+            if kind in factors and weights[kind][-1, e].any():
+                axes.set_title(f"edge {float(factors[kind][e]):.2f}", fontsize=8, pad=3, color="#333333", loc="right")
         handles = [_swatch(operation) for operation in space.operations]  # as the bands lie
         place, columns = ("upper right", 2) if corner else ("outside right upper", 1)
         part.legend(handles=handles, loc=place, fontsize=9.5, frameon=False, ncols=columns)
+    parts[-1].supxlabel("epoch", fontsize=10)
     return figure
 
 
@@ -122,14 +139,15 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 
 
 def _bands(axes: Axes, epochs: Sequence[int], weights: Tensor, space: Space) -> None:
-    """weights: [T, O]; damped rows do not reach 1. The first operation lies on top, as it stands first in the legend."""
+    """weights: [T, O]; an empty row stays empty. The first operation lies on top, as it stands first in the legend."""
     from matplotlib.ticker import MaxNLocator
 
     colours = [COLOURS.get(o, "#000000") for o in reversed(space.operations)]
     if not weights[-1].any():
         axes.set_facecolor(GONE)
-    times, weights = _stepped(epochs, weights)
-    axes.stackplot(times, weights.T.flip(0).double().numpy(), colors=colours, linewidth=0.3, edgecolor="white")
+    sums = weights.sum(-1, keepdim=True)
+    times, shares = _stepped(epochs, weights / sums.where(sums > 0, 1))
+    axes.stackplot(times, shares.T.flip(0).double().numpy(), colors=colours, linewidth=0.3, edgecolor="white")
     axes.set(xlim=(epochs[0], max(epochs[-1], epochs[0] + 1)), ylim=(0, 1), yticks=[0, 0.5, 1])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.tick_params(labelsize=8)

@@ -31,6 +31,8 @@ class Chronicle(Callback):
     It looks at the first batch of an epoch and not at the epoch's end, as Lightning leaves the latter out where a run goes on from a
     checkpoint of an epoch's last batch.
 
+    A `fast_dev_run` is no search: nothing of it is written or told.
+
     Args:
         draw_every: epochs between two drawings of the cells, `figures/cells-<epoch>.{svg,png}`; 0: at the end alone.
     """
@@ -67,14 +69,14 @@ class Chronicle(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """The search as the last epoch left it."""
         epoch = trainer.current_epoch
-        if epoch in self.history:
+        if epoch in self.history or _is_trial(trainer):
             return
         self.record(epoch, _search(pl_module))
         if trainer.is_global_zero:
             self.write(Path(trainer.default_root_dir))
             if epoch and self.draw_every and epoch % self.draw_every == 0:
                 stem = Path(trainer.default_root_dir) / "figures" / f"cells-{epoch}"
-                _show(trainer, "cells", draw_cells(stem, Genotype.from_dict(self.genotypes[epoch])))
+                _show(trainer, "cells", draw_cells(stem, Genotype.from_dict(self.genotypes[epoch]), _search(pl_module), epoch))
 
     def record(self, epoch: int, search: "SupernetTask") -> None:
         """Once an epoch; a second time changes nothing."""
@@ -118,7 +120,7 @@ class Chronicle(Callback):
         Not `on_train_end`: Lightning leaves that out where a run goes on from its very last checkpoint.
         """
         self._before, self._since = self.seconds, None
-        if trainer.interrupted or not self.history:
+        if trainer.interrupted or not self.history or _is_trial(trainer):
             return
         search, folder = _search(pl_module), Path(trainer.default_root_dir)
         # Not current_epoch: the checkpoint of an epoch's end does not count that epoch as completed yet.
@@ -134,9 +136,12 @@ class Chronicle(Callback):
                 _show(trainer, picture.stem, picture)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Says what trains the cell, in one line however long: by now no progress bar stands in the way, which would break it in two."""
-        if stage == "fit" and self.history and not trainer.interrupted and trainer.is_global_zero:
+        """Says what was found and what trains it, each in one line however long: by now no progress bar would break it in two."""
+        told = self.history and not trainer.interrupted and not _is_trial(trainer)
+        if stage == "fit" and told and trainer.is_global_zero:
             data = getattr(trainer.datamodule, "name", "")  # type: ignore[attr-defined]
+            genotype = Genotype.from_dict(self.genotypes[max(self.genotypes)])
+            print(f"found {line(genotype, {})}  in {self.seconds:.0f} s: {Path(trainer.default_root_dir) / 'genotype.yaml'}")
             print(f"next: {next_command(trainer.default_root_dir, data)}", flush=True)
 
 
@@ -144,6 +149,10 @@ def next_command(folder: str, data: str) -> str:
     """What trains the cell in `folder`; a search on the embedded digits is followed by a training on them."""
     overlay = " --config digits.yaml" if data.lower() == "digits" else ""
     return f"robnas fit --config classify.yaml{overlay} --model.network={quote(folder)}"
+
+
+def _is_trial(trainer: Trainer) -> bool:
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
 def _search(module: LightningModule) -> "SupernetTask":

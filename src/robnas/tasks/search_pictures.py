@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from robnas.search.base import Relaxed
 from robnas.search.figures import draw_scores, draw_weights, save
 from robnas.space.genotype import Genotype
+from robnas.tasks.search_rows import name_of
 
 if TYPE_CHECKING:
     from robnas.tasks.supernet_task import SupernetTask
 
 
-def draw_cells(stem: Path, genotype: Genotype) -> Path:
-    """`stem`.{svg,png}, a fifth of a second → the .png."""
+def draw_cells(stem: Path, genotype: Genotype, search: "SupernetTask", epoch: int) -> Path:
+    """`stem`.{svg,png}, a fifth of a second, above it which searcher derives these cells after how many epochs → the .png."""
     from robnas.space.drawing import draw
 
-    return next(path for path in draw(genotype, stem) if path.suffix == ".png")
+    return next(path for path in draw(genotype, stem, f"{name_of(search.searcher)}, epoch {epoch}") if path.suffix == ".png")
 
 
 def draw_search(
@@ -26,17 +28,20 @@ def draw_search(
     """cells.{svg,png} in `folder`, with α also alpha.{svg,png}, with scores scores.{svg,png} → the .png.
 
     Args:
-        folder: made where it is not there.
+        folder: in that of the run; made where it is not there.
         epochs: [T], after how many epochs.
         weights: per kind of cell [T, E, O]; empty without α.
         search: its searcher says its stages; a sampled one keeps what was told.
         genotype: what was found.
     """
-    pictures = [draw_cells(folder / "cells", genotype)]
+    pictures = [draw_cells(folder / "cells", genotype, search, epochs[-1])]
     searcher = search.searcher
     if weights:
         borders = sorted({searcher.stage(epoch, epochs[-1]).first for epoch in range(epochs[-1])} - {0})
-        pictures.append(save(draw_weights(epochs, weights, search.space, genotype, borders), folder / "alpha")[1])
+        edges = {kind: e.detach().cpu() for kind, e in searcher.edges().items()} if isinstance(searcher, Relaxed) else {}
+        name = f"{name_of(searcher)} · {folder.resolve().parent.name}"
+        figure = draw_weights(epochs, weights, search.space, genotype, borders, edges, name)
+        pictures.append(save(figure, folder / "alpha")[1])
     if told := getattr(search, "told", None):
         pictures.append(save(draw_scores(told), folder / "scores")[1])
     return pictures
