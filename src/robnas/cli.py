@@ -17,6 +17,7 @@ from lightning.pytorch import seed_everything
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rich.console import Console
 
+from robnas import class_help
 from robnas.attacks import summary
 from robnas.attacks.base import Attack
 from robnas.configuration import checking, compose, flags, merging, naming
@@ -58,7 +59,8 @@ _DESCRIPTIONS = {
 def run(verb: str, arguments: flags.Arguments) -> None:
     """Run a verb for every RUN among the arguments, or once for the model that a config gives. Raises UserError."""
     if arguments.help_for:
-        show_class(*arguments.help_for)
+        place, name = arguments.help_for
+        show_class(place, name, None if name else compose.compose(arguments.configs, arguments.edits))
         return
     if verb == "fit" and arguments.runs:
         raise UserError(f"{arguments.runs[0]!r} is no flag of fit: configs are given as --config {arguments.runs[0]}")
@@ -305,17 +307,36 @@ class CLI(LightningCLI):
         return {**super()._prepare_subcommand_kwargs(subcommand), "ckpt_path": self.run.ckpt_path}
 
 
-def show_class(place: str, name: str) -> None:
-    """`--attacks.help=pgd`, `--model.help=Search`, `--data.help=digits`: what a class takes. Raises UserError for an unknown one."""
+def show_class(place: str, name: str | None, config: Mapping[str, Any] | None = None) -> None:
+    """`--attacks.help=pgd`, `--model.help=Search`, `--data.help=digits`: what a class takes. Raises UserError for an unknown one.
+
+    Without a name: the class that stands there in the configuration.
+    """
     path = tuple(place.split("."))
     group = naming.group_at(path) or naming.group_at((*path, "NAME"))
     if group is None:
         raise UserError(
             f"--{place}.help: no class stands at {place!r}; --attacks.help=pgd, --model.help=Search, --model.searcher.help=darts"
         )
+    if name is None:
+        name = _class_in(config or {}, path)
+    if name is None:
+        raise UserError(f"--{place}.help: no config given names a class there; give its name: --{place}.help=NAME")
     class_path = naming.import_path(name, group)
     cls = naming.class_of({"class_path": class_path}, path)
-    print(f"{class_path}\n\n{inspect.getdoc(cls)}\n\n{inspect.signature(cls)}" if cls else class_path)
+    if isinstance(cls, type):
+        print(class_help.text(cls))
+    else:
+        print(f"{class_path}\n\n{inspect.getdoc(cls)}\n\n{inspect.signature(cls)}" if cls else class_path)
+
+
+def _class_in(config: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
+    """The class that stands at a place of a configuration, through the arguments of those above it."""
+    node: Any = config
+    for key in path:
+        node = node.get("init_args", node) if isinstance(node, Mapping) else None
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node.get("class_path") if isinstance(node, Mapping) else None
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -15,14 +15,15 @@ _ALONE = {"--overwrite", "--print_config", "--help", "-h"}
 
 @dataclass
 class Arguments:
-    """What stands behind the verb. edits: (dotted name, value); help_for: (place, class) of `--attacks.help=pgd`."""
+    """What stands behind the verb. edits: (dotted name, value); help_for: (place, class) of `--attacks.help=pgd`, the class None
+    where it has no value."""
 
     configs: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     edits: list[tuple[str, Any]] = field(default_factory=list)
     print_config: bool = False
     help: bool = False
-    help_for: tuple[str, str] | None = None
+    help_for: tuple[str, str | None] | None = None
 
 
 def parse(words: Sequence[str]) -> Arguments:
@@ -48,7 +49,7 @@ def parse(words: Sequence[str]) -> Arguments:
         elif name in ("-h", "--help"):
             out.help = True
         elif name.endswith(".help"):
-            out.help_for = (name.lstrip("-").removesuffix(".help"), value)
+            out.help_for = (name.lstrip("-").removesuffix(".help"), value if equals or takes else None)
         elif name == "--print_config":
             out.print_config = True
         elif name.startswith("--") and name[2:].strip("."):
