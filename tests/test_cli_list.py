@@ -1,6 +1,7 @@
 """`robnas list` and `robnas new attack`: what is there, and something to start from."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -85,6 +86,23 @@ def test_runs_are_listed_with_what_their_rows_say(capsys, elsewhere):
     rows.write([Row(kind="train", metric="accuracy", value=0.989, n=360, ci=(0.9718, 0.9957), plugin="accuracy"), Row(**attacked)])
     (entry,) = json.loads(robnas("list runs --json", capsys).out)
     assert entry["found"] == "accuracy 98.9 [97, 100] n=360; ASR of pgd most likely ε 8/255 50.0 [21, 79] n=8"
+
+
+def test_searches_are_listed_with_the_cells_that_they_found(capsys):
+    job = Job("e" * 40, "darts")
+    job.start()
+    found = {"normal/depth": 4.0, "normal/width": 1.0, "normal/skips": 3.0, "reduce/depth": 3.0, "reduce/width": 2.0, "seconds": 41.2}
+    Rows(job.folder / "results.jsonl").write([Row(kind="search", metric=metric, value=value) for metric, value in found.items()])
+    (entry,) = json.loads(robnas("list runs --json", capsys).out)
+    assert entry["found"] == "normal: depth 4 width 1 skips 3; reduce: depth 3 width 2; 41 s"
+
+
+def test_a_searcher_is_listed_by_its_name_its_kind_and_its_paper(capsys):
+    entries = [entry for entry in json.loads(robnas("list searchers --json", capsys).out) if entry["provider"].startswith("robnas ")]
+    assert len(entries) == 10
+    for entry in entries:
+        assert re.search(r"^[\w -]+: .*; (relaxed|sampled) \(.*, 20\d\d\)$", entry["about"]), entry
+        assert len(entry["about"]) <= 110
 
 
 def test_a_table_on_a_terminal(capsys, monkeypatch):

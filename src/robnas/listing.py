@@ -4,7 +4,7 @@ import itertools
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import ceil, floor
 from pathlib import Path
 
@@ -119,13 +119,17 @@ def _runs(root: str, children: bool = False) -> list[Entry]:
 
 
 def _found(folder: Path) -> str:
-    """What the rows of a run say, in percent with 95% intervals: "accuracy 98.9 [97, 100] n=360; ASR of pgd …"."""
+    """What the rows of a run say, in percent with 95% intervals: "accuracy 98.9 [97, 100] n=360; ASR of pgd …".
+
+    Of a search: "normal: depth 4 width 1 skips 3; reduce: depth 3 width 2 skips 0; 41 s".
+    """
     if not (folder / "results.jsonl").is_file():
         return ""
     from robnas.results import Rows  # NumPy: only where there is something to read
 
-    said = []
-    for row in Rows(folder / "results.jsonl").read():
+    rows = Rows(folder / "results.jsonl").read()
+    said = _cells({row.metric: row.value for row in rows if row.kind == "search" and row.value is not None})
+    for row in rows:
         if row.metric in ("accuracy", "asr") and row.value is not None and row.ci:
             goal = str(row.params.get("goal", "")).replace("_", " ")
             eps = row.params.get("eps")
@@ -133,6 +137,15 @@ def _found(folder: Path) -> str:
             name = " ".join(filter(None, ("ASR of", row.plugin, goal, ball))) if row.metric == "asr" else "accuracy"
             said.append(f"{name} {100 * row.value:.1f} [{floor(100 * row.ci[0])}, {ceil(100 * row.ci[1])}] n={row.n}")
     return "; ".join(said)
+
+
+def _cells(found: Mapping[str, float]) -> list[str]:
+    """The shape of both cells that a search has found, and what it took."""
+    said = []
+    for kind in ("normal", "reduce"):
+        if shape := [f"{name} {found[f'{kind}/{name}']:.0f}" for name in ("depth", "width", "skips") if f"{kind}/{name}" in found]:
+            said.append(f"{kind}: {' '.join(shape)}")
+    return [*said, f"{found['seconds']:.0f} s"] if "seconds" in found else said
 
 
 KINDS: dict[str, Callable[[bool], list[Entry]]] = {

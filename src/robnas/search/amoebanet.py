@@ -18,7 +18,9 @@ MUTATIONS = ("operation", "source")
 
 
 class AmoebaNet(Sampled):
-    """A population in which the oldest dies, however good it is, so that only what keeps being found again lives on.
+    """AmoebaNet: evolution in which the oldest member dies; sampled (Real et al., 2019).
+
+    A population in which the oldest dies, however good it is, so that only what keeps being found again lives on.
 
     Algorithm 1: (1) `population` uniform draws; then for each child (2) the best of `tournament` members, drawn with replacement, is its
     parent, (3) one mutation makes the child, (4) the child joins once it is scored, and (5) the oldest leaves. The result is the best

@@ -6,7 +6,9 @@ from robnas.search.base import Relaxed
 
 
 class DARTS(Relaxed):
-    """Softmax over the operations of every edge. Each node of the cell keeps its two strongest edges, each edge its strongest operation.
+    """DARTS: softmax over the operations of every edge, stepped by gradient; relaxed (Liu et al., 2019).
+
+    Each node of the cell keeps its two strongest edges, each edge its strongest operation.
 
     γ (§5.2) is not seen here: `Relaxed` damps the skip connect of every searcher that has logits,
     once, between `self.alpha` and this method (damp="alpha", as Eq. 3 reads), or after it (damp="weight").

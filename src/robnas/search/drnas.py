@@ -13,7 +13,9 @@ from robnas.space.search_space import Space
 
 
 class DrNAS(Relaxed):
-    """θ ~ Dir(β) on every edge, β = ELU(α) + 1; α is stepped along the pathwise gradient of E[L_val(θ)] + λ KL(Dir(β) ‖ Dir(1)).
+    """DrNAS: operation weights drawn from a learnt Dirichlet distribution; relaxed (Chen et al., 2021).
+
+    θ ~ Dir(β) on every edge, β = ELU(α) + 1; α is stepped along the pathwise gradient of E[L_val(θ)] + λ KL(Dir(β) ‖ Dir(1)).
 
     In stages of equal length: from one to the next the supernet becomes wider, as a larger part of the channels goes through the
     operations (weights are carried over), and every edge keeps only its most likely operations. Cells derive from the mean of the

@@ -9,7 +9,9 @@ from robnas.space.genotype import Genotype
 
 
 class ENAS(PolicySearch):
-    """The weights ω of all children are shared and trained on what the policy π(m; θ) samples; its reward is their validation accuracy.
+    """ENAS: a controller learns by REINFORCE from shared weights; sampled (Pham et al., 2018).
+
+    The weights ω of all children are shared and trained on what the policy π(m; θ) samples; its reward is their validation accuracy.
 
     §2.2: (1) a step of ω on one child m ~ π, drawn anew in each step; (2) steps of θ by REINFORCE (Williams, 1992) with a moving average
     as baseline, the policy's entropy being part of the reward. Theirs take turns by whole epochs, ours within one, as `n_step` says.

@@ -10,7 +10,9 @@ from robnas.search.policy import PolicySearch
 
 
 class NASNet(PolicySearch):
-    """Children are sampled, trained from scratch for a few epochs, and their validation accuracy steps the controller.
+    """NASNet: a controller learns by PPO from small networks it has trained; sampled (Zoph et al., 2018).
+
+    Children are sampled, trained from scratch for a few epochs, and their validation accuracy steps the controller.
 
     By PPO with the clipped objective (Schulman et al., 2017, Eq. 7), not by REINFORCE: A.2. The ratio is that of the joint probability of
     all decisions of a child, as A.2 has it. A batch is what is asked for at a time (A.3: 20 children). The result is the best child told;

@@ -12,7 +12,9 @@ from robnas.space.search_space import CELL_KINDS, Space
 
 
 class PCDARTS(Relaxed):
-    """One of `partial` channels goes through the operations, the others pass by (Eq. 2); β weighs the edges of a node (Eq. 3).
+    """PC-DARTS: DARTS on a part of the channels, with weights for edges; relaxed (Xu et al., 2020).
+
+    One of `partial` channels goes through the operations, the others pass by (Eq. 2); β weighs the edges of a node (Eq. 3).
 
     α and β are stepped together, by the same Adam, and stand still in the first 15 of 50 epochs: `architecture_warmup` of the task.
     The paper samples which channels go through; its authors' code takes the first C/K and shuffles afterwards, and so do we.

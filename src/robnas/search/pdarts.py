@@ -18,7 +18,9 @@ from robnas.space.search_space import Space
 
 
 class PDARTS(Relaxed):
-    """DARTS with a supernet that grows in stages, while every edge drops its least likely operations and skip connects are held back.
+    """P-DARTS: DARTS with a supernet that grows in stages; relaxed (Chen et al., 2019).
+
+    DARTS with a supernet that grows in stages, while every edge drops its least likely operations and skip connects are held back.
 
     Stages are of equal length. Between two of them operations are dropped, and all else starts anew: α, weights, optimizers.
     The architecture stands still in the first 10 of a stage's 25 epochs: `architecture_warmup` of the task, counted in the stage.

@@ -7,7 +7,9 @@ from robnas.space.percentile import random_genotype
 
 
 class Random(Sampled):
-    """Uniform over all cells of the space; the best of k is kept.
+    """Random search: uniform over all cells, the best is kept; sampled (Li and Talwalkar, 2019).
+
+    Uniform over all cells of the space; the best of k is kept.
 
     With shared weights this is the random search of Li and Talwalkar (2019, §3.2): the weights are trained on uniform paths, then k
     architectures are scored with them (1,000 of theirs). They score the best ten once more, on the whole validation set; we do not.

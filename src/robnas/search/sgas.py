@@ -18,7 +18,9 @@ CRITERIA = (1, 2)
 
 
 class SGAS(Relaxed):
-    """DARTS with greedy decisions: after a warm-up, every few epochs, the best edge of each kind of cell keeps one operation for good.
+    """SGAS: DARTS that decides edge by edge, greedily, as it goes; relaxed (Li et al., 2020).
+
+    DARTS with greedy decisions: after a warm-up, every few epochs, the best edge of each kind of cell keeps one operation for good.
 
     Where a node has its `sources` edges, its others are pruned. What is decided is computed as the final cell will, with weight 1; what
     the epochs leave undecided is derived as in DARTS. Scores and choices go by the weights that `derive_from` names, and γ (§5.2)

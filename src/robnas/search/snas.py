@@ -10,7 +10,9 @@ from robnas.search.base import Relaxed
 
 
 class SNAS(Relaxed):
-    """Every step draws an almost one-hot weight for each edge, and its loss is differentiated through the draw (§2.2).
+    """SNAS: almost one-hot operations, drawn and stepped with the weights; relaxed (Xie et al., 2019).
+
+    Every step draws an almost one-hot weight for each edge, and its loss is differentiated through the draw (§2.2).
 
     To be run with `order: joint`: one level, both parameters from one pass over the training part. The draw is that of the step, the
     same in every cell of a kind, for every input and on every rank.
