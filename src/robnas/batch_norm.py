@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robnas import collectives
+from robnas.errors import UserError
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -114,8 +115,15 @@ _OURS: dict[type[nn.Module], Any] = {nn.BatchNorm1d: BatchNorm1d, nn.BatchNorm2d
 
 
 def convert(module: M) -> M:
-    """Every `nn.BatchNorm1d` and `nn.BatchNorm2d` in `module`, itself included, becomes ours, in place: same weights, buffers, hooks."""
+    """Every `nn.BatchNorm1d` and `nn.BatchNorm2d` in `module`, itself included, becomes ours, in place: same weights, buffers, hooks.
+
+    Raises UserError for a batch norm of another class, whose batch would silently be that of one rank.
+    """
     for m in module.modules():
+        if isinstance(m, nn.modules.batchnorm._BatchNorm) and type(m) not in (*_OURS, *_OURS.values(), nn.SyncBatchNorm):
+            raise UserError(
+                f"{type(m).__name__} cannot be taken across ranks; --model.batch_norm_across_ranks=false lets each have its own"
+            )
         if type(m) in _OURS:
             m.__class__ = _OURS[type(m)]
     return module

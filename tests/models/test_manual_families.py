@@ -6,10 +6,11 @@ import pytest
 import timm
 import torch
 import torchvision
+from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from robnas import plugins
+from robnas import batch_norm, plugins
 from robnas.errors import UserError
 from robnas.models.build import build, describe
 
@@ -120,6 +121,10 @@ def test_attacks_can_trace_them(name):
         ("resnet", {"depth": 17}, "depth: 17 is no depth of resnet; allowed: 10, 18, 26, 34, 50, 101, 152"),
         ("resnext", {"depth": 18}, "depth: 18 is no depth of resnext; allowed: 26, 50, 101, 152"),
         ("wide_resnet", {"depth": 18}, "depth: 18 is no depth of wide_resnet"),
+        ("wide_resnet", {"depth": 4}, "depth: 4 is no depth of wide_resnet"),
+        ("wide_resnet", {"width": 0}, "width: 0 is not a whole number ≥ 1"),
+        ("bit", {"width": 12}, "width: 12 is not a multiple of 8"),
+        ("resnext", {"width": 9}, "width: 9 leaves a group of 4 per 64 channels without any"),
         ("vgg", {"width": 0}, "width: 0 is not a whole number ≥ 1"),
         ("vgg", {"width": "64"}, "width: '64' is not a whole number ≥ 1"),
         ("densenet", {"width": 3}, "unknown option of network densenet 'width'"),
@@ -129,4 +134,39 @@ def test_bad_options_are_one_line(name, options, message):
     with pytest.raises(UserError) as error:
         model(name, **options)
     assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_batch_norm_can_be_taken_across_ranks(name):
+    """Else two ranks would quietly train another model than one process."""
+    network = batch_norm.convert(model(name, size="tiny"))
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    assert all(type(m) is batch_norm.BatchNorm2d for m in norms)
+    assert bool(norms) == (name != "bit")
+
+
+def test_a_foreign_batch_norm_is_refused_by_name():
+    with pytest.raises(UserError, match="BatchNormAct2d cannot be taken across ranks"):
+        batch_norm.convert(nn.Sequential(BatchNormAct2d(4)))
+
+
+@pytest.mark.parametrize("width", [8, 16, 24, 40, 72])
+def test_bit_of_narrow_and_odd_widths(width):
+    assert on_meta(lambda: model("bit", width=width))(torch.rand(2, 3, 32, 32, device="meta")).shape == (2, 10)
+
+
+@pytest.mark.parametrize("name", ["resnet", "vgg", "wide_resnet", "dla"])
+@pytest.mark.parametrize("width", [1, 3, 7])
+def test_odd_widths(name, width):
+    assert on_meta(lambda: model(name, width=width))(torch.rand(2, 3, 32, 32, device="meta")).shape == (2, 10)
+
+
+def test_what_a_constructor_refuses_is_one_line(monkeypatch):
+    def impossible(num_classes, image_shape, size, groups):
+        return nn.Conv2d(3, 4, 3, groups=groups)
+
+    monkeypatch.setattr(plugins, "load", lambda *_: impossible)
+    with pytest.raises(UserError, match=r"network mine cannot be built with \{'groups': 3\}: 'out_channels must be divisible") as error:
+        build({"name": "mine", "family": "custom", "plugin": "mine"}, num_classes=2, image_shape=(3, 8, 8), options={"groups": 3}).eval()
     assert "\n" not in str(error.value)

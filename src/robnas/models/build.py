@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from robnas import plugins
-from robnas.errors import UserError, unknown
+from robnas.errors import UserError, short, unknown
 from robnas.models.cells import cells
 from robnas.models.normalize import Normalized
 from robnas.space import published
@@ -55,19 +55,26 @@ def build(
     """The module of `describe(…)`: images of `image_shape` = (C, H, W) → logits [B, num_classes].
 
     Raises:
-        UserError: an option that its constructor does not have, or a size that it does not know.
+        UserError: an option that its constructor does not have, a size that it does not know, or options that do not go together.
     """
     options = dict(options or {})
     constructor = _constructor(description, options)
-    if "genotype" in description:
-        options["genotype"] = Genotype.from_dict(description["genotype"])
-    return constructor(num_classes=num_classes, image_shape=image_shape, size=size, **options)
+    cell = {"genotype": Genotype.from_dict(description["genotype"])} if "genotype" in description else {}
+    try:
+        return constructor(num_classes=num_classes, image_shape=image_shape, size=size, **cell, **options)
+    except (ValueError, TypeError, ZeroDivisionError) as error:  # a library's word for channels that cannot be divided into groups
+        if not options:
+            raise
+        raise UserError(f"network {description['name']} cannot be built with {short(options)}: {short(str(error))}") from error
 
 
 def check(description: dict[str, Any], size: str, options: dict[str, Any]) -> None:
-    """Raise UserError for what `build` would refuse, before any data are read: a cell network is built without memory for weights."""
+    """Raise UserError for what `build` would refuse, before any data are read: the networks of ours are built without memory for weights.
+
+    Constructors from elsewhere need not be able to do that; of theirs the names of the options are looked at.
+    """
     _constructor(description, options)
-    if "genotype" in description:
+    if description["family"] in ("nas", "manual"):
         with torch.device("meta"):
             build(description, num_classes=10, image_shape=(3, 32, 32), size=size, options=options)
 

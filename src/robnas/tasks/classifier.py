@@ -134,19 +134,24 @@ class Classifier(LightningModule):
         return self.model(x)  # type: ignore[no-any-return]
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """One step of Eq. 1's training problem; with an auxiliary head its loss is added."""
+        """One step of Eq. 1's training problem; an auxiliary head's loss is added."""
         x, y = batch[:2]
         if final := self.options.get("drop_path", 0.0):  # not a hook of Lightning: those are left out where a run goes on in mid-epoch
             self.network.drop_path = linear(self.current_epoch, self.trainer.max_epochs or 1, final)
-        logits = self(x)
-        loss = cross_entropy(logits, y, label_smoothing=self.label_smoothing)
-        total = loss
-        if (auxiliary := getattr(self.network, "auxiliary_logits", None)) is not None:
-            total = loss + self.auxiliary_weight * cross_entropy(auxiliary, y, label_smoothing=self.label_smoothing)
+        total, loss, logits = self.objective(batch)
         self.train_accuracy.update(logits, y)
         self.log("train/loss", loss.detach(), on_epoch=True, on_step=False, prog_bar=True, sync_dist=True, batch_size=len(x))
         self.log("train/accuracy", self.train_accuracy, on_epoch=True, on_step=False, prog_bar=True)
         return total
+
+    def objective(self, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """A batch (x, y, …) → what is minimised, the loss that is shown, both scalars, and logits [B, classes]."""
+        x, y = batch[:2]
+        logits = self(x)
+        loss = cross_entropy(logits, y, label_smoothing=self.label_smoothing)
+        if (auxiliary := getattr(self.network, "auxiliary_logits", None)) is None:
+            return loss, loss, logits
+        return loss + self.auxiliary_weight * cross_entropy(auxiliary, y, label_smoothing=self.label_smoothing), loss, logits
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Loss and accuracy on data held out from training."""

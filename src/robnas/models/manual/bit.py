@@ -1,6 +1,7 @@
 """BiT (Kolesnikov et al., 2020): a pre-activated ResNet with group norm and weight-standardised convolutions; the paper's is R50x1."""
 
 from functools import partial
+from math import gcd
 from typing import Any
 
 from timm.layers.norm_act import GroupNormAct
@@ -8,6 +9,7 @@ from timm.layers.std_conv import StdConv2d
 from timm.models.resnetv2 import ResNetV2
 from torch import nn
 
+from robnas.errors import require
 from robnas.models.manual.surgery import chosen, family, keep_resolution, of_depth
 
 SIZES: dict[str, dict[str, Any]] = {"paper": {"depth": 50, "factor": 1, "width": 64}, "tiny": {"depth": 26, "factor": 1, "width": 8}}
@@ -31,12 +33,13 @@ def bit(
         size: "paper" or "tiny"; what the others are where they are not given.
         depth: layers: 26, 50, 101 or 152.
         factor: the x1 of R50x1: how many times as wide.
-        width: channels of the stem; a stage has 4, 8, 16 and 32 times as many (64).
+        width: channels of the stem, a multiple of 8; a stage has 4, 8, 16 and 32 times as many (64).
 
-    Raises UserError for any other size or depth.
+    Raises UserError for any other size, depth or width.
     """
     o = chosen(SIZES, size, depth=depth, factor=factor, width=width)
-    groups = min(32, o["width"] // 2)  # 32 as published; a narrow bottleneck has fewer channels than that
+    require(o["width"] % 8 == 0, f"width: {o['width']} is not a multiple of 8, as the channels of bit have to be")  # timm rounds to it
+    groups = gcd(32, o["width"] // 2)  # 32 as published; a narrow bottleneck has fewer channels than that
     conv = partial(StdConv2d, eps=1e-8)
     network = ResNetV2(
         list(of_depth(DEPTHS, o["depth"], "bit")),

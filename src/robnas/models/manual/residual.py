@@ -42,15 +42,19 @@ def residual_network(
         image_shape: (C, H, W).
         cardinality: groups of a bottleneck's 3×3 convolution.
         base_width: channels of such a group where C is 64.
+
+    Raises UserError where that leaves a group without channels.
     """
     require(len(blocks) in (3, 4), f"blocks: {list(blocks)} are not those of three or four stages")
+    inner = width * base_width // 64  # timm's rounding
+    require(block == "basic" or inner >= 1, f"width: {width} leaves a group of {base_width} per 64 channels without any")
     channels = tuple(width * 2**i for i in range(4))
     network: Any = ResNet(
         BLOCKS[block],  # type: ignore[arg-type]
         (*blocks, 1)[:4],
         num_classes=num_classes,
         in_chans=image_shape[0],
-        stem_width=width // 2,
+        stem_width=max(width // 2, 1),
         stem_type="deep",  # timm's only stem whose width is free; replaced below
         channels=channels,
         cardinality=cardinality,
