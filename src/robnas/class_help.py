@@ -2,8 +2,35 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from inspect import Parameter
+from typing import Any
+
+from robnas.configuration import naming
+from robnas.errors import UserError
+
+
+def show(place: str, name: str | None, config: Mapping[str, Any] | None = None) -> None:
+    """`--attacks.help=pgd`, `--model.help=Search`, `--data.help=digits`: what a class takes. Raises UserError for an unknown one.
+
+    Without a name: the class that stands there in the configuration.
+    """
+    path = tuple(place.split("."))
+    group = naming.group_at(path) or naming.group_at((*path, "NAME"))
+    if group is None:
+        raise UserError(
+            f"--{place}.help: no class stands at {place!r}; --attacks.help=pgd, --model.help=Search, --model.searcher.help=darts"
+        )
+    if name is None:
+        name = _class_in(config or {}, path)
+    if name is None:
+        raise UserError(f"--{place}.help: no config given names a class there; give its name: --{place}.help=NAME")
+    class_path = naming.import_path(name, group)
+    cls = naming.class_of({"class_path": class_path}, path)
+    if isinstance(cls, type):
+        print(text(cls))
+    else:
+        print(f"{class_path}\n\n{inspect.getdoc(cls)}\n\n{inspect.signature(cls)}" if cls else class_path)
 
 
 def text(cls: type) -> str:
@@ -38,3 +65,12 @@ def _arguments(cls: type) -> str:
     doc = inspect.cleandoc(vars(cls).get("__doc__") or "")
     found = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n(?=[ \t]))+)", doc, re.MULTILINE)
     return found[1].rstrip() if found else ""
+
+
+def _class_in(config: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
+    """The class that stands at a place of a configuration, through the arguments of those above it."""
+    node: Any = config
+    for key in path:
+        node = node.get("init_args", node) if isinstance(node, Mapping) else None
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node.get("class_path") if isinstance(node, Mapping) else None

@@ -4,10 +4,8 @@ Configs and flags are merged by `robnas.configuration`; what comes here is one m
 import paths. Lightning's part is to check types, to build the objects and to run the trainer's verb.
 """
 
-import inspect
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -20,12 +18,12 @@ from rich.console import Console
 from robnas import class_help
 from robnas.attacks import summary
 from robnas.attacks.base import Attack
-from robnas.configuration import checking, compose, flags, merging, naming
+from robnas.configuration import checking, compose, flags
 from robnas.configuration.complaints import one_line
 from robnas.errors import UserError
 from robnas.probes.base import Probe
 from robnas.results import Row
-from robnas.runtime import run_folder
+from robnas.runtime import evaluated_config, run_folder
 from robnas.runtime.evaluated_run import evaluated_run
 from robnas.runtime.final_test import final_test
 from robnas.runtime.run_folder import Run
@@ -60,7 +58,7 @@ def run(verb: str, arguments: flags.Arguments) -> None:
     """Run a verb for every RUN among the arguments, or once for the model that a config gives. Raises UserError."""
     if arguments.help_for:
         place, name = arguments.help_for
-        show_class(place, name, None if name else compose.compose(arguments.configs, arguments.edits))
+        class_help.show(place, name, None if name else compose.compose(arguments.configs, arguments.edits))
         return
     if verb == "fit" and arguments.runs:
         raise UserError(f"{arguments.runs[0]!r} is no flag of fit: configs are given as --config {arguments.runs[0]}")
@@ -154,27 +152,13 @@ class CLI(LightningCLI):
 
     def merge(self, verb: str) -> dict[str, Any]:
         """One configuration from the run that is evaluated, the configs and the flags."""
-        base = {}
-        if self.victim:
-            home = self.victim.job.root.parent
-            base = {key: _anchored(self.victim.config[key], home) for key in ("model", "data") if self.victim.config.get(key)}
-            if own := self._own_cell():
-                base["model"] = merging.merge(base["model"], {"init_args": {"network": own}})
-            base = {key: _seeded(value, self.victim.config.get("seed_everything")) for key, value in base.items()}
+        base = evaluated_config.base(self.victim) if self.victim else {}
         merged = compose.compose(self.arguments.configs, self.arguments.edits, base, fixed=("model",) if self.victim else ())
         if merged.get("experiment") is None:
             merged["experiment"] = compose.experiment(self.arguments.configs, fallback=verb)
         if self.victim and merged.get("ckpt_path") is not None:
             merged["ckpt_path"] = None  # "best" and "last" are the victim's own; they were looked up there
         return checking.check(merged, {*OWN_KEYS, *self._subcommand_method_arguments[verb]}, Trainer)
-
-    def _own_cell(self) -> str | None:
-        """The file in which the evaluated run kept its cell, where it named another file or a folder: those may have been moved."""
-        if self.victim is None:
-            return None
-        kept = str((self.victim.folder / "genotype.yaml").resolve())
-        named = run_folder.network_of(self.victim.config)
-        return kept if named and "network" in self.victim.job.facts and Path(kept).is_file() else None
 
     @staticmethod
     def _require_something_to_do(verb: str, merged: dict[str, Any]) -> None:
@@ -206,8 +190,8 @@ class CLI(LightningCLI):
         except ValueError as error:
             raise _origin(error) from error
         self.datamodule, self.model = self._get(self.config_init, "data"), self._get(self.config_init, "model")
-        if (own := self._own_cell()) and run_folder.network_of(self.resolved) == own:  # called as in its training
-            self.model.description = {**self.model.description, "name": self.victim.job.facts["network"]}  # type: ignore[union-attr]
+        if self.victim and (own := evaluated_config.own_cell(self.victim)) and run_folder.network_of(self.resolved) == own:
+            self.model.description = {**self.model.description, "name": self.victim.job.facts["network"]}  # as in its training
         if self.subcommand == "attack" and getattr(self.model, "searches", False):
             from robnas.tasks.chronicle import next_command  # a search has imported it
 
@@ -307,57 +291,8 @@ class CLI(LightningCLI):
         return {**super()._prepare_subcommand_kwargs(subcommand), "ckpt_path": self.run.ckpt_path}
 
 
-def show_class(place: str, name: str | None, config: Mapping[str, Any] | None = None) -> None:
-    """`--attacks.help=pgd`, `--model.help=Search`, `--data.help=digits`: what a class takes. Raises UserError for an unknown one.
-
-    Without a name: the class that stands there in the configuration.
-    """
-    path = tuple(place.split("."))
-    group = naming.group_at(path) or naming.group_at((*path, "NAME"))
-    if group is None:
-        raise UserError(
-            f"--{place}.help: no class stands at {place!r}; --attacks.help=pgd, --model.help=Search, --model.searcher.help=darts"
-        )
-    if name is None:
-        name = _class_in(config or {}, path)
-    if name is None:
-        raise UserError(f"--{place}.help: no config given names a class there; give its name: --{place}.help=NAME")
-    class_path = naming.import_path(name, group)
-    cls = naming.class_of({"class_path": class_path}, path)
-    if isinstance(cls, type):
-        print(class_help.text(cls))
-    else:
-        print(f"{class_path}\n\n{inspect.getdoc(cls)}\n\n{inspect.signature(cls)}" if cls else class_path)
-
-
-def _class_in(config: Mapping[str, Any], path: tuple[str, ...]) -> str | None:
-    """The class that stands at a place of a configuration, through the arguments of those above it."""
-    node: Any = config
-    for key in path:
-        node = node.get("init_args", node) if isinstance(node, Mapping) else None
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node.get("class_path") if isinstance(node, Mapping) else None
-
-
 def _as_list(value: Any) -> list[Any]:
     return [] if value is None else value if isinstance(value, list) else [value]
-
-
-def _anchored(value: Any, home: Path) -> Any:
-    """A run's config names files from the folder that it was started in; from another folder they are found by way of the run."""
-    if isinstance(value, Mapping):
-        return {key: _anchored(item, home) for key, item in value.items()}
-    if not isinstance(value, str) or not value or len(value) > 1000 or "\n" in value:
-        return value
-    return str(home / value) if (home / value).exists() and not Path(value).exists() else value
-
-
-def _seeded(node: Any, seed: Any) -> Any:
-    """A class whose `seed` was that of its run keeps it: `seed_everything` of an evaluation is the attack's, and splits no data."""
-    arguments = node.get("init_args") if isinstance(node, Mapping) else None
-    if not isinstance(arguments, Mapping) or "seed" not in arguments or arguments["seed"] is not None:
-        return node
-    return {**node, "init_args": {**arguments, "seed": seed}}
 
 
 def _origin(error: BaseException) -> BaseException:

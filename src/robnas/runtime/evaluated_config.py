@@ -1,0 +1,41 @@
+"""What an evaluation takes over from the configuration of the run that it evaluates: its model and its data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from robnas.runtime import run_folder
+from robnas.runtime.run_folder import Run
+
+
+def base(run: Run) -> dict[str, Any]:
+    """Model and data as the run had them, its cell, files and seeds found from wherever the evaluation is started."""
+    home = run.job.root.parent
+    found = {key: _anchored(run.config[key], home) for key in ("model", "data") if run.config.get(key)}
+    if own := own_cell(run):
+        found["model"] = {**found["model"], "init_args": {**found["model"]["init_args"], "network": own}}
+    return {key: _seeded(value, run.config.get("seed_everything")) for key, value in found.items()}
+
+
+def own_cell(run: Run) -> str | None:
+    """The file in which the run kept its cell, where it named another file or a folder: those may have been moved."""
+    kept = str((run.folder / "genotype.yaml").resolve())
+    named = run_folder.network_of(run.config)
+    return kept if named and "network" in run.job.facts and Path(kept).is_file() else None
+
+
+def _anchored(value: Any, home: Path) -> Any:
+    """A run's config names files from the folder that it was started in; from another folder they are found by way of the run."""
+    if isinstance(value, Mapping):
+        return {key: _anchored(item, home) for key, item in value.items()}
+    if not isinstance(value, str) or not value or len(value) > 1000 or "\n" in value:
+        return value
+    return str(home / value) if (home / value).exists() and not Path(value).exists() else value
+
+
+def _seeded(node: Any, seed: Any) -> Any:
+    """A class whose `seed` was that of its run keeps it: `seed_everything` of an evaluation is the attack's, and splits no data."""
+    arguments = node.get("init_args") if isinstance(node, Mapping) else None
+    if not isinstance(arguments, Mapping) or "seed" not in arguments or arguments["seed"] is not None:
+        return node
+    return {**node, "init_args": {**arguments, "seed": seed}}
