@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from robnas.errors import UserError
-from robnas.statistics import student
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import table_of_searchers as tool
@@ -33,15 +32,6 @@ def test_time_is_relative_to_darts_from_the_same_seed():
     assert tool.times_darts(RUNS[:3])["snas"] == [2.0]  # where DARTS has no run there is nothing to compare with
 
 
-def test_a_number_and_its_interval():
-    low, high = student([2.0, 3.0])
-    assert tool.plus_minus([2.0, 3.0], 1) == f"2.5 ± {(high - low) / 2:.1f}" == "2.5 ± 6.4"
-    assert tool.plus_minus([2.0], 1) == "2.0"
-    assert tool.plus_minus([], 1) == "–"
-    assert tool.between([99.0, 100.0], 1, most=100) == "99.5 [93.1, 100.0]"
-    assert tool.between([99.0], 1, most=100) == "99.0"
-
-
 def test_the_table_has_a_row_a_searcher_darts_first():
     cost, shape = (part.splitlines() for part in tool.table(RUNS).split("\n\n")[:2])
     cells = lambda line: [cell.strip() for cell in line.strip("|").split("|")]  # noqa: E731
@@ -54,16 +44,6 @@ def test_the_table_has_a_row_a_searcher_darts_first():
 
 def test_a_searcher_that_lacks_seeds_says_so():
     assert "| DARTS (1 of 2 seeds) |" in tool.table(RUNS[:3])
-
-
-def test_only_what_stands_between_the_markers_is_written(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n\n{tool.BEGIN}\nold\n{tool.END}\n\nafter\n")
-    tool.write_between(page, "new")
-    tool.write_between(page, "newer")
-    assert page.read_text() == f"before\n\n{tool.BEGIN}\n\nnewer\n\n{tool.END}\n\nafter\n"
-    tool.write_between(tmp_path / "none.md", "new")
-    assert (tmp_path / "none.md").read_text() == f"{tool.BEGIN}\n\nnew\n\n{tool.END}\n"
 
 
 def test_the_picture_is_the_same_for_the_same_numbers(tmp_path):
