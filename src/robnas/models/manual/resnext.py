@@ -9,7 +9,7 @@ from robnas.models.manual.surgery import chosen, family, of_depth
 
 SIZES: dict[str, dict[str, Any]] = {
     "paper": {"depth": 50, "width": 64, "cardinality": 32, "group_width": 4, "stages": 4},
-    "tiny": {"depth": 26, "width": 8, "cardinality": 4, "group_width": 16, "stages": 3},
+    "tiny": {"depth": 26, "width": 8, "cardinality": 4, "group_width": 16, "stages": 4},
 }
 BOTTLENECKS = {depth: blocks for depth, (block, blocks) in DEPTHS.items() if block == "bottleneck"}
 
