@@ -6,13 +6,14 @@ import json
 import math
 import os
 import platform
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from robnas import atomic
-from robnas.errors import require
+from robnas.errors import UserError, require
 from robnas.results import Row, Rows, versions
 from robnas.statistics import student, wilson
 from robnas.study import Outcome
@@ -31,7 +32,7 @@ def arguments(about: str, out: Path, numbers: Path) -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="jobs at a time, one thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all run folders")
-    parser.add_argument("--out", type=Path, default=out, help="the table's place; the picture's, as .svg")
+    parser.add_argument("--out", type=Path, default=out, help="the table's place; the picture goes beside it, as .svg")
     parser.add_argument("--numbers", type=Path, default=numbers)
     parser.add_argument("--flags", nargs="*", default=[], help="further flags of every training, such as trainer.max_epochs=1")
     return parser
@@ -53,18 +54,27 @@ def failures(outcomes: Iterable[Outcome]) -> list[str]:
     return [f"failed: {outcome}" for outcome in outcomes if not outcome.good]
 
 
+def ended(main: Callable[[], int]) -> int:
+    """Exit status of a tool: a wrong value ends in one line, as everywhere."""
+    try:
+        return main()
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
 # What is read
 
 
-def only(rows: Iterable[Row]) -> Row:
-    """The one row that there must be."""
-    (row,) = rows
+def accuracy(folder: Path) -> Row:
+    """Of the test at the end of a training."""
+    (row,) = [row for row in Rows(folder / "results.jsonl").read() if row.kind == "train" and row.plugin == "accuracy"]
     return row
 
 
 def training(folder: Path) -> Run:
     """accuracy, n and training_seconds, wall clock, of all parts where it was killed in between."""
-    row = only(row for row in Rows(folder / "results.jsonl").read() if row.kind == "train" and row.plugin == "accuracy")
+    row = accuracy(folder)
     with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
         seconds = [float(line["seconds"]) for line in csv.DictReader(file)][-1]
     return {"accuracy": row.value, "n": row.n, "training_seconds": seconds}
@@ -80,16 +90,21 @@ def publish(
     table: Callable[[Sequence[Run]], str],
     picture: Callable[[Sequence[Run], Path], None],
     markers: tuple[str, str],
+    drawn: str = "",
     **more: Any,
 ) -> int:
-    """Numbers, page and picture → exit status: 1 where a job failed. What was there stays where there is nothing to show."""
+    """Numbers, page and picture → exit status: 1 where a job failed. What was there stays where there is nothing to show.
+
+    drawn: the picture's file; called as the page if not given.
+    """
     if not runs:
         print("\n".join(["nothing to show:", *failed]))
         return 1
     keep(options.numbers, runs, options.workers, options.flags, **more)
     write_between(options.out, table(runs), *markers)
-    picture(runs, options.out.with_suffix(".svg"))
-    print("\n".join([table(runs), *failed, f"wrote {options.out}, {options.out.with_suffix('.svg')}, {options.numbers}"]))
+    place = options.out.with_name(drawn) if drawn else options.out.with_suffix(".svg")
+    picture(runs, place)
+    print("\n".join([table(runs), *failed, f"wrote {options.out}, {place}, {options.numbers}"]))
     return 1 if failed else 0
 
 
@@ -183,6 +198,18 @@ def mean_with_interval(axes: Any, x: Sequence[float], y: Sequence[float], name: 
     middle, (low, high) = mean(y), (interval(y, most) if len(y) > 1 else (y[0], y[0]))
     error = [[middle - low], [high - middle]]
     axes.errorbar(mean(x), middle, yerr=error, fmt=marker, color=colour, markersize=7, capsize=2, linewidth=1, label=name)
+
+
+def plain_log_ticks(axes: Any) -> None:
+    """A logarithmic abscissa with numbers as people write them."""
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
+
+    axes.set(xscale="log")
+    low, high = axes.get_xlim()
+    ticks = [step * 10.0**power for power in range(-1, 9) for step in (1, 1.5, 2, 3, 5, 7)]
+    axes.set_xticks([tick for tick in ticks if low <= tick <= high])
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def name_means(axes: Any, colours: Mapping[str, Any], titles: Mapping[str, str]) -> None:

@@ -147,21 +147,15 @@ def picture(runs: Sequence[Run], path: Path) -> None:
 
 
 def _draw_worth(axes: Any, runs: Sequence[Run], names: Sequence[str], colours: dict[str, Any]) -> None:
-    from matplotlib.ticker import NullFormatter, ScalarFormatter
-
     relative = times_darts(runs)
     timed = all(relative[name] for name in names)
     for name in names:
         own = [run for run in runs if run["searcher"] == name]
         x, y = relative[name] if timed else [run["seconds"] for run in own], [100 * run["accuracy"] for run in own]
         side_by_side.mean_with_interval(axes, x, y, name, colours[name], most=100)
-    axes.set(xlabel="search time, DARTS = 1" if timed else "search time, seconds", ylabel="test accuracy, %", xscale="log")
+    axes.set(xlabel="search time, DARTS = 1" if timed else "search time, seconds", ylabel="test accuracy, %")
     axes.set_title("A small dot a seed, a large one their mean with 95% interval", fontsize=10, loc="left")
-    spread = axes.get_xlim()
-    ticks = [v for v in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200) if spread[0] <= v <= spread[1]]
-    axes.set_xticks(ticks)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    side_by_side.plain_log_ticks(axes)
 
 
 def _draw_depths(axes: Any, runs: Sequence[Run], names: Sequence[str], colours: dict[str, Any]) -> None:
@@ -186,4 +180,4 @@ def _order(runs: Sequence[Run]) -> list[str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(side_by_side.ended(main))
