@@ -11,7 +11,9 @@ Path = tuple[str | int, ...]
 """Where a value stands: ("attacks", "pgd_most", "init_args")."""
 
 _BY_PATH: dict[Path, str] = {("model",): "robnas.tasks", ("data",): "robnas.data"}
-_BY_KEY = {"searcher": "robnas.searchers", "evaluator": "robnas.evaluators", "attack": "robnas.attacks", "probe": "robnas.probes"}
+_BY_KEY = {"searcher": "robnas.searchers", "evaluator": "robnas.evaluators", "probe": "robnas.probes"} | dict.fromkeys(
+    ("attack", "valid_attack"), "robnas.attacks"
+)
 _BY_BLOCK = {"attacks": "robnas.attacks", "probes": "robnas.probes"}
 BLOCK_KEYS = {"class_path", "init_args", "dict_kwargs"}
 
