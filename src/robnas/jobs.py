@@ -59,7 +59,7 @@ IGNORED: dict[str, str] = {
 
 WRITTEN = (
     *("config.yaml", "job.json", "metrics.csv", "evaluation.csv", "results.jsonl", "outcomes", "checkpoints", "genotype.yaml", "figures"),
-    *("wandb", "log.txt", "children", "genotypes.jsonl"),
+    *("wandb", "log.txt", "children", "genotypes.jsonl", "membership.npz"),
 )
 """What robnas writes into a job's folder; starting anew removes these and nothing else."""
 

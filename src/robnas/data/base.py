@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor
 
 from robnas import seeds
-from robnas.data import augmentation
+from robnas.data import augmentation, membership
 from robnas.data.batch import Batch
 from robnas.data.sampling import GlobalBatches, ImageSet, Loader, held_out
 from robnas.errors import require
@@ -51,6 +51,8 @@ class ImageData(LightningDataModule):
         num_workers: processes that fetch ahead; data in memory need none.
         augment: in training, padded crop, horizontal flip (where it means the same) and cutout.
         cutout: side of the square as a share of the image's; 0: none.
+        members: share of the training set, less its validation part, that is trained on at all; a search halves this share.
+        members_seed: of which these are; `seed` if not given. With `seed` fixed, runs of other members share order and validation part.
     """
 
     name: str
@@ -73,14 +75,18 @@ class ImageData(LightningDataModule):
         num_workers: int = 0,
         augment: bool = True,
         cutout: float = 0.5,
+        members: float = 1.0,
+        members_seed: int | None = None,
     ) -> None:
         super().__init__()
         require(batch_size >= 1, f"batch_size: {batch_size} is not at least 1")
         require(0 <= validation < 1, f"validation: {validation} is not in [0, 1)")
         require(num_workers >= 0, f"num_workers: {num_workers} is negative")
         require(0 <= cutout <= 1, f"cutout: {cutout} is not in [0, 1]")
+        require(0 < members <= 1, f"members: {members} is not in (0, 1]")
         self.root, self.batch_size, self.seed, self.validation = root, batch_size, seeds.of_run(seed), validation
         self.num_workers, self.augment, self.cutout = num_workers, augment, cutout
+        self.members, self.members_seed = members, self.seed if members_seed is None else members_seed
         self.train_set: ImageSet | None = None
         self.test_set: ImageSet | None = None
 
@@ -116,13 +122,24 @@ class ImageData(LightningDataModule):
         """Indices into the training set: what is trained on, and what is held out to validate."""
         y = self.sets()[0].y
         mask = held_out(y, round(self.validation * len(y)), self.seed, "validation")
-        return (~mask).nonzero()[:, 0], mask.nonzero()[:, 0]
+        return self._members((~mask).nonzero()[:, 0]), mask.nonzero()[:, 0]
 
     def halves(self) -> tuple[Tensor, Tensor]:
         """Indices into the whole training set: two disjoint halves, equally long (of an odd number one input is left out)."""
-        y = self.sets()[0].y
-        mask = held_out(y, len(y) // 2, self.seed, "halves")
-        return (~mask).nonzero()[: len(y) // 2, 0], mask.nonzero()[:, 0]
+        pool = self._members(torch.arange(len(self.sets()[0].y)))
+        half = len(pool) // 2
+        mask = held_out(self.sets()[0].y[pool], half, self.seed, "halves")
+        return pool[~mask][:half], pool[mask]
+
+    def _members(self, pool: Tensor) -> Tensor:
+        return membership.draw(pool, self.members, len(self.sets()[0].y), self.members_seed)
+
+    def membership(self) -> Tensor:
+        """[N] uint8 over the training set: what `robnas.data.membership` calls MEMBER, NON_MEMBER and VALIDATION."""
+        n = len(self.sets()[0].y)
+        if self._in_halves:
+            return membership.status(n, torch.cat(self.halves()), torch.empty(0, dtype=torch.int64))
+        return membership.status(n, *self.parts())
 
     # Loaders
 

@@ -16,6 +16,7 @@ from robnas.runtime.checkpoints import Checkpoints
 from robnas.runtime.children import Children
 from robnas.runtime.finite import FiniteLoss
 from robnas.runtime.half_epoch import HalfEpoch
+from robnas.runtime.membership import KeepMembership
 from robnas.runtime.progress import progress
 from robnas.runtime.step_seed import StepSeed
 
@@ -88,7 +89,7 @@ class Trainer(LightningTrainer):
         barebones = bool(kwargs.get("barebones"))
         given = _list(callbacks)
         if not barebones:
-            given = [*([] if _has(given, StepSeed) else [StepSeed()]), *given, HalfEpoch(), FiniteLoss()]
+            given = [*([] if _has(given, StepSeed) else [StepSeed()]), *given, HalfEpoch(), FiniteLoss(), KeepMembership()]
             given += [] if _has(given, Children) else [Children()]
             if enable_checkpointing is not False and not _has(given, Checkpoints):
                 given.append(Checkpoints(save_every_n_steps=save_every_n_steps))

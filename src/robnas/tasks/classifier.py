@@ -4,21 +4,27 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from robnas import batch_norm, seeds
-from robnas.errors import UserError, require
+from robnas.errors import UserError, require, unknown
 from robnas.models.build import check, describe, of_architecture
+from robnas.models.initialise import INITIALISATIONS, kaiming_
 from robnas.models.normalize import Normalized
+from robnas.tasks import compilation, recipe
+from robnas.tasks.averaging import ExponentialAverage
 
 DATA = ("num_classes", "image_shape", "class_names", "mean", "std")
 """What a data module says of its data, and a checkpoint keeps."""
 
-RECIPE = ("learning_rate", "momentum", "weight_decay", "gradient_clip", "auxiliary_weight", "label_smoothing", "batch_norm_across_ranks")
+RECIPE = (
+    *("learning_rate", "momentum", "weight_decay", "gradient_clip", "auxiliary_weight", "label_smoothing", "batch_norm_across_ranks"),
+    *("warmup_epochs", "ema", "initialisation", "channels_last", "compile_network"),
+)
 """Arguments of `Classifier` that do not change what its weights mean."""
 
 
@@ -36,6 +42,12 @@ class Classifier(LightningModule):
         auxiliary_weight: share of the auxiliary head's loss, where the network has one (Liu et al., 2019: 0.4).
         label_smoothing: share of a label spread over all classes.
         batch_norm_across_ranks: batch statistics over all ranks, so that two processes equal one.
+        warmup_epochs: in which the learning rate rises in a line, before the cosine (Goyal et al., 2017).
+        ema: share of the average of the weights that a step keeps, such as 0.999; then the average is what is validated, tested and kept.
+            0: none.
+        initialisation: "own", as the authors of each family draw, or "kaiming", alike for all (`robnas.models.initialise`).
+        channels_last: memory layout in which convolutions are fastest.
+        compile_network: train through `torch.compile`, which needs a C++ compiler and a minute or more before the first step.
     """
 
     data_split = "whole"
@@ -53,6 +65,11 @@ class Classifier(LightningModule):
         auxiliary_weight: float = 0.4,
         label_smoothing: float = 0.0,
         batch_norm_across_ranks: bool = True,
+        warmup_epochs: int = 0,
+        ema: float = 0.0,
+        initialisation: str = "own",
+        channels_last: bool = True,
+        compile_network: bool = False,
     ) -> None:
         super().__init__()
         require(learning_rate > 0, f"learning_rate: {learning_rate} is not positive")
@@ -61,22 +78,30 @@ class Classifier(LightningModule):
         require(gradient_clip >= 0, f"gradient_clip: {gradient_clip} is negative")
         require(auxiliary_weight >= 0, f"auxiliary_weight: {auxiliary_weight} is negative")
         require(0 <= label_smoothing < 1, f"label_smoothing: {label_smoothing} is not in [0, 1)")
+        require(warmup_epochs >= 0, f"warmup_epochs: {warmup_epochs} is negative")
+        require(0 <= ema < 1, f"ema: {ema} is not in [0, 1)")
+        if initialisation not in INITIALISATIONS:
+            raise unknown("initialisation", initialisation, INITIALISATIONS)
         self.description = describe(network)
         self.size, self.options = size, options or {}
         check(self.description, self.size, self.options)
         self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
         self.gradient_clip, self.auxiliary_weight, self.label_smoothing = gradient_clip, auxiliary_weight, label_smoothing
-        self.batch_norm_across_ranks = batch_norm_across_ranks
+        self.batch_norm_across_ranks, self.warmup_epochs, self.ema = batch_norm_across_ranks, warmup_epochs, ema
+        self.initialisation, self.channels_last, self.compile_network = initialisation, channels_last, compile_network
         self.data: dict[str, Any] = {}
         self.model: Normalized | None = None
 
     # Building
 
     def setup(self, stage: str) -> None:
-        """Raises UserError where a training has no end, towards which its learning rate could fall."""
-        epochs = self.trainer.max_epochs
-        valid = stage != "fit" or (epochs is not None and epochs > 0)
-        require(valid, f"trainer.max_epochs: {epochs} is not positive; the cosine of the learning rate needs it")
+        """Raises UserError for a training whose learning rate has nowhere to go."""
+        if stage == "fit":
+            recipe.require_epochs(self.trainer.max_epochs, self.warmup_epochs)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """What averages the weights, where that is wanted."""
+        return [ExponentialAverage(self.ema)] if self.ema else []
 
     def configure_model(self) -> None:
         """Builds the network for the data's classes and images; Lightning calls this once the data are known."""
@@ -91,12 +116,18 @@ class Classifier(LightningModule):
             self._build({"num_classes": data.num_classes, "image_shape": shape, "class_names": names} | means)
         if self.batch_norm_across_ranks and self.trainer.world_size > 1:
             batch_norm.convert(self.model)  # type: ignore[type-var]
+        if self.compile_network:
+            compilation.compile_(self.network, self.options)
 
     def _build(self, data: dict[str, Any]) -> None:
         self.data = data
         with torch.device("cpu"), torch.random.fork_rng([]):  # the same weights on every kind of device
             torch.manual_seed(seeds.derive(seeds.of_run(), "weights"))
             self.model = of_architecture(self.architecture)
+            if self.initialisation == "kaiming":
+                kaiming_(self.network, seeds.of_run())
+        if not self.channels_last:
+            self.model.to(memory_format=torch.contiguous_format)
         # Checking every label would make the processor wait for the device at every step.
         metric = MulticlassAccuracy(data["num_classes"], average="micro", validate_args=False)
         self.train_accuracy, self.valid_accuracy, self.test_accuracy = metric, metric.clone(), metric.clone()
@@ -131,7 +162,7 @@ class Classifier(LightningModule):
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, C, H, W] in [0, 1] → logits [B, classes]."""
         assert self.model is not None, "the network is built once a Trainer knows the data, or by load_from_checkpoint"
-        return self.model(x)  # type: ignore[no-any-return]
+        return compilation.run(self.model, x) if self.compile_network else self.model(x)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One step of Eq. 1's training problem; an auxiliary head's loss is added."""
@@ -167,8 +198,8 @@ class Classifier(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Table 6: SGD, cosine annealing per epoch."""
-        sgd = torch.optim.SGD(self.parameters(), self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
-        return [sgd], [torch.optim.lr_scheduler.CosineAnnealingLR(sgd, self.trainer.max_epochs or 1)]
+        sgd = recipe.sgd(self.parameters(), self.learning_rate, self.momentum, self.weight_decay)
+        return [sgd], [recipe.schedule(sgd, self.trainer.max_epochs or 1, self.warmup_epochs)]
 
     def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None) -> None:
         """Table 6: threshold 5.0; a Trainer's own `gradient_clip_val` goes first, and where it is 0 nothing is clipped."""
