@@ -13,6 +13,7 @@ from robnas.runtime.checkpoint_io import damage
 from robnas.runtime.loggers import CSV
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+ACCURACY = "valid/accuracy"
 
 
 class Checkpoints(Checkpoint):
@@ -22,12 +23,13 @@ class Checkpoints(Checkpoint):
     half gathered, and the row that a kill may have kept from metrics.csv, are part of the checkpoint.
 
     Args:
-        monitor: metric by which the best is chosen, where it is logged; None: only the last ones are kept.
+        monitor: metric by which the best is chosen, where it is logged; None: only the last ones are kept. The default makes way for
+            the metric that the model names in `best_by`, if it does.
         mode: "max" or "min".
         save_every_n_steps: also keep the last one in mid-epoch, each time so many batches are through; 0: at the epochs' ends alone.
     """
 
-    def __init__(self, monitor: str | None = "valid/accuracy", mode: str = "max", save_every_n_steps: int = 0) -> None:
+    def __init__(self, monitor: str | None = ACCURACY, mode: str = "max", save_every_n_steps: int = 0) -> None:
         require(mode in ("max", "min"), f"mode: {mode!r} is neither 'max' nor 'min'")
         require(save_every_n_steps >= 0, f"save_every_n_steps: {save_every_n_steps} is negative")
         self.monitor, self.mode, self.save_every_n_steps = monitor, mode, save_every_n_steps
@@ -48,7 +50,8 @@ class Checkpoints(Checkpoint):
         """After validation; Lightning calls this after the model's own hook, so that nothing of the epoch is missing."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # nothing is kept, and so nothing is the best
             return
-        score = trainer.callback_metrics.get(self.monitor or "")
+        monitor = getattr(pl_module, "best_by", ACCURACY) if self.monitor == ACCURACY else self.monitor
+        score = trainer.callback_metrics.get(monitor or "")
         better = score is not None and self._better(float(score))
         if better:
             assert score is not None

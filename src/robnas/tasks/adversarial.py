@@ -27,6 +27,8 @@ ATTACKS: dict[str, Callable[[], Evasion]] = {
 }
 """By method: the attack inside where none is given. Table 6 for the first two; a step of ε, and one of 1.25 ε, as their papers have it."""
 
+ROBUST = "valid/robust_accuracy"
+
 
 class AdversarialClassifier(Classifier):
     """A `Classifier` trained on images that an attack has moved, each step on the weights of that step.
@@ -53,7 +55,7 @@ class AdversarialClassifier(Classifier):
         recipe: arguments of `Classifier`.
     """
 
-    scales: ClassVar[dict[str, dict[str, Any]]] = {"tiny": {"size": "tiny", "trainer": {"max_epochs": 25}}}
+    scales: ClassVar[dict[str, dict[str, Any]]] = {"tiny": {"size": "tiny", "trainer": {"max_epochs": 20}}}
 
     def __init__(
         self,
@@ -82,6 +84,8 @@ class AdversarialClassifier(Classifier):
         self.valid_inputs, self.valid_every = valid_inputs, valid_every
         self.perturbation = Perturbation()
         self._epochs: int | None = None
+        self._measured: float | None = None
+        self._victim: Victim | None = None
 
     def _build(self, data: dict[str, Any]) -> None:
         super()._build(data)
@@ -163,11 +167,23 @@ class AdversarialClassifier(Classifier):
             found = self.valid_attack(self._victim, x, y, index, seeds.derive(seeds.of_run(), "valid"))
             robust, errored = found.robust, found.errored
         self.robust_accuracy.update(robust, errored)
-        self.log("valid/robust_accuracy", self.robust_accuracy, prog_bar=True)
+        self.log(ROBUST, self.robust_accuracy, prog_bar=True)
 
     def on_validation_epoch_end(self) -> None:
         """The copy goes."""
+        if self._victim is not None:
+            self._measured = float(self.robust_accuracy.compute())
         self._victim = None
+
+    def on_train_start(self) -> None:
+        """A run that goes on knows what was measured last: early stopping asks in epochs without a measurement too."""
+        if self._measured is not None:
+            self.trainer.callback_metrics[ROBUST] = torch.tensor(self._measured)
+
+    @property
+    def best_by(self) -> str:
+        """The metric that chooses best.ckpt."""
+        return ROBUST if self.valid_every else "valid/accuracy"
 
     # What is kept
 
@@ -183,12 +199,14 @@ class AdversarialClassifier(Classifier):
         super().on_save_checkpoint(checkpoint)
         own = {name: getattr(self, name) for name in ("method", "beta", "replays", "valid_inputs", "valid_every")}
         checkpoint["hyper_parameters"] |= own | {"adversarial": self.row_params}
-        checkpoint["perturbation"] = self.perturbation.state()
+        checkpoint["adversarial"] = {"perturbation": self.perturbation.state(), "measured": self._measured}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also a `Classifier`'s, to be trained further."""
         super().on_load_checkpoint(checkpoint)
-        self.perturbation.load(checkpoint.get("perturbation"))
+        own = checkpoint.get("adversarial", {})
+        self.perturbation.load(own.get("perturbation"))
+        self._measured = own.get("measured")
 
     @property
     def built(self) -> Any:
