@@ -45,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=list(TITLES), metavar="NAME", help="published cells and model plug-ins")
     parser.add_argument("--members", type=float, default=1.0, help="share of the training set that each run trains on, drawn by seed")
     options = parser.parse_args(argv)
+    side_by_side.check_seeds(options.seeds)
     for name in options.models:
         describe(name)
-    side_by_side.check_seeds(options.seeds)
     require(0 < options.members <= 1, f"--members: {options.members} is not in (0, 1]")
     if options.members < 1:
         for name, suffix in {"out": "md", "numbers": "json"}.items():
@@ -136,7 +136,7 @@ def order(runs: Sequence[Run]) -> list[str]:
 
 
 def picture(runs: Sequence[Run], path: Path) -> None:
-    """Accuracy against parameters and against training time, a point a model with its intervals, a colour and mark a kind."""
+    """Accuracy against parameters, a point a model with its intervals, a colour and mark a kind."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10.5, 5.6), layout="constrained")
@@ -148,6 +148,8 @@ def picture(runs: Sequence[Run], path: Path) -> None:
         x, y = [run["parameters"] / 1e3 for run in own], [100 * run["accuracy"] for run in own]
         side_by_side.mean_with_interval(axes, x, y, name, colours[name], most=100, marker=marker)
     kinds = [KINDS[kind] for kind in KINDS if any(run["family"] == kind for run in runs)]
+    low, high = axes.get_xlim()
+    axes.set_xlim(low, high + 0.1 * (high - low))  # room for names
     side_by_side.plain_log_ticks(axes)
     axes.set(xlabel="parameters, thousands", ylabel="test accuracy, %")
     axes.set_title("A small mark a seed, a large one their mean with 95% interval", fontsize=10, loc="left")

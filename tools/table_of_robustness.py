@@ -8,7 +8,6 @@ Writes the table into --out between two markers, a picture, and every number of 
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import cpu_seconds
@@ -42,12 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=["darts", "resnet"], metavar="NAME", help="published cells and model plug-ins")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="NAME", help="of training")
     options = parser.parse_args(argv)
+    side_by_side.check_seeds(options.seeds)
     for name in options.models:
         describe(name)
     for name in options.methods:
         if name not in METHODS:
             raise unknown("method", name, METHODS)
-    side_by_side.check_seeds(options.seeds)
     runs, failed = measure(options.models, options.methods, options.seeds, options.workers, options.runs, options.flags)
     return side_by_side.publish(options, runs, failed, table, picture, (BEGIN, END), "robustness.svg", attack=ATTACK)
 
@@ -116,8 +115,8 @@ def table(runs: Sequence[Run]) -> str:
     text = (
         f"{about_seeds(seeds)} Robust: right on every image that PGD tried (untargeted, ε = 8/255, 20 steps of 2/255, 5 restarts), of all "
         f"test images; points above plain: from seed to seed, against plain training from the same seed. "
-        f"{about_images(mean(run['robust_accuracy'] for run in runs), runs[0]['robust_n'])} "
-        f"{'Processor seconds' if timed else 'Wall clock'} of the whole training{', test included' if timed else ''}, on one thread."
+        f"{about_images(0.5, runs[0]['robust_n'])} {'Processor seconds' if timed else 'Wall clock'} of the whole training"
+        f"{', test included' if timed else ''}, on one thread."
     )
     return "\n".join([*lines, "", text])
 
@@ -154,21 +153,7 @@ def _draw(axes: Any, runs: Sequence[Run], model: str) -> None:
         own = [run for run in runs if run["method"] == method]
         for key, shift, face in (("accuracy", -0.12, "white"), ("robust_accuracy", 0.12, colour)):
             values = [100 * run[key] for run in own]
-            low, high = side_by_side.interval(values, 100) if len(values) > 1 else (values[0], values[0])
-            middle = mean(values)
-            axes.plot([place + shift] * len(values), values, "o", color=colour, markersize=3.5, alpha=0.5, markeredgewidth=0)
-            axes.errorbar(
-                place + shift,
-                middle,
-                yerr=[[middle - low], [high - middle]],
-                fmt="o",
-                color=colour,
-                markerfacecolor=face,
-                markersize=7,
-                capsize=2,
-                linewidth=1,
-                label=key,
-            )
+            side_by_side.mean_with_interval(axes, [place + shift] * len(values), values, f"{method} {key}", colour, most=100, face=face)
     axes.set(xticks=range(len(methods)), xticklabels=[NAMES[method] for method in methods], ylim=(-2, 102), xlim=(-0.5, len(methods) - 0.5))
     axes.set_title(f"{TITLES.get(model, model)}: ○ clean, ● robust under PGD", fontsize=10, loc="left")
     axes.grid(axis="y", color="#e4e4e4")
