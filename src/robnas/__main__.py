@@ -19,6 +19,8 @@ robnas {__version__}: searches, trains, attacks, explains and hardens neural arc
                                   what is there; --check imports every plug-in
   robnas cell NAME|FILE|- [--help]
                                   depth, width, skips, size and picture of an architecture
+  robnas export RUN OUT [--help]
+                                  a trained model as safetensors with a model card
   robnas new attack NAME [--out DIR]
                                   a plug-in package to start from
   robnas --help | --version       `robnas VERB --help` says more
@@ -87,14 +89,20 @@ def _cell(words: list[str]) -> None:
         sys.exit(status)
 
 
+def _export(words: list[str]) -> None:
+    from robnas.export import main
+
+    main(words)
+
+
 def _new(words: list[str]) -> None:
     from robnas.scaffold import main
 
     main(words)
 
 
-_LIGHT: dict[str, Callable[[list[str]], None]] = {"list": _list, "cell": _cell, "new": _new}
-"""The verbs that start without torch."""
+_LIGHT: dict[str, Callable[[list[str]], None]] = {"list": _list, "cell": _cell, "export": _export, "new": _new}
+"""The verbs that start without torch; whose help does, where they need it for their work."""
 
 
 def _say(message: str) -> None:

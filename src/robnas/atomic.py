@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         new.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write(path: Path, text: str) -> None:
@@ -36,7 +36,7 @@ def write(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """The renaming itself reaches the disk, where the system can say so of folders."""
     try:
         handle = os.open(folder, os.O_RDONLY)

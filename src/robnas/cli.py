@@ -21,6 +21,7 @@ from robnas.attacks.base import Attack
 from robnas.configuration import checking, compose, flags
 from robnas.configuration.complaints import one_line
 from robnas.errors import UserError
+from robnas.models.export import is_export
 from robnas.probes.base import Probe
 from robnas.results import Row
 from robnas.runtime import evaluated_config, run_folder
@@ -63,7 +64,8 @@ def run(verb: str, arguments: flags.Arguments) -> None:
     if verb == "fit" and arguments.runs:
         raise UserError(f"{arguments.runs[0]!r} is no flag of fit: configs are given as --config {arguments.runs[0]}")
     _, wanted = next((e for e in reversed(arguments.edits) if e[0] == "ckpt_path"), ("", None))
-    victims: list[Run | None] = [run_folder.existing(folder, str(wanted or "last")) for folder in arguments.runs]
+    runs = {folder for folder in arguments.runs if not is_export(folder)}
+    victims = [run_folder.existing(folder, str(wanted or "last")) if folder in runs else None for folder in arguments.runs]
     rows: list[Row] = []
     for victim, given in zip(victims or [None], arguments.runs or ["RUN"], strict=True):
         cli = CLI(verb, arguments, victim, given)
@@ -152,8 +154,9 @@ class CLI(LightningCLI):
 
     def merge(self, verb: str) -> dict[str, Any]:
         """One configuration from the run that is evaluated, the configs and the flags."""
-        base = evaluated_config.base(self.victim) if self.victim else {}
-        merged = compose.compose(self.arguments.configs, self.arguments.edits, base, fixed=("model",) if self.victim else ())
+        exported = self.victim is None and bool(self.arguments.runs)
+        base = evaluated_config.base(self.victim) if self.victim else evaluated_config.of_export(self.given) if exported else {}
+        merged = compose.compose(self.arguments.configs, self.arguments.edits, base, fixed=("model",) if base else ())
         if merged.get("experiment") is None:
             merged["experiment"] = compose.experiment(self.arguments.configs, fallback=verb)
         if self.victim and merged.get("ckpt_path") is not None:
@@ -239,6 +242,7 @@ class CLI(LightningCLI):
             run.config = {**run.config, "wandb": self.resolved["wandb"]}
             run.provenance |= {"attack_seed": self.resolved["seed_everything"], "protocol": self.resolved["protocol"]}
             run.provenance |= {"dataset": getattr(self.datamodule, "name", run.provenance["dataset"])}
+        run.provenance |= getattr(self.model, "origin", {})  # seeds of a training elsewhere
         if isinstance(description := getattr(self.model, "description", None), Mapping):
             run.provenance |= {"model": description.get("name"), "family": description.get("family", "custom")}
         return run

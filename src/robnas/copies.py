@@ -1,7 +1,9 @@
 """A copy of a model to look at, so that whoever handed it over gets it back as it was."""
 
 import copy
+from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +25,13 @@ def evaluation_copy(model: nn.Module) -> nn.Module:
 
 def digest(model: nn.Module) -> str:
     """12 hexadecimal digits that name the weights and buffers: equal for equal bits."""
+    return digest_of_state(model.state_dict())
+
+
+def digest_of_state(state: Mapping[str, Any]) -> str:
+    """The same of a `state_dict`, such as a checkpoint has."""
     names = blake2b(digest_size=6)
-    for name, value in sorted(model.state_dict().items()):
+    for name, value in sorted(state.items()):
         if isinstance(value, Tensor):
             names.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             names.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robnas import plugins
 from robnas.errors import UserError, short, unknown
@@ -22,6 +22,10 @@ from robnas.space.genotype import Genotype
 
 GROUP = "robnas.models"
 """Entry points: a name → a constructor `f(num_classes, image_shape, size, **options) -> nn.Module`."""
+
+
+ARCHITECTURE = ("description", "size", "options", "num_classes", "image_shape", "class_names", "mean", "std")
+"""What a checkpoint says of a model, in plain values: everything but its weights and its recipe."""
 
 
 def describe(network: str) -> dict[str, Any]:
@@ -92,6 +96,25 @@ def of_architecture(architecture: Mapping[str, Any]) -> Normalized:
         options=architecture["options"],
     )
     return Normalized(network, architecture["mean"], architecture["std"]).to(memory_format=torch.channels_last)
+
+
+def with_weights(architecture: Mapping[str, Any], state: Mapping[str, Tensor], name: str) -> Normalized:
+    """`of_architecture` with weights, in evaluation mode; the caller's own random draws stay as they are. `name`: of the file, for errors.
+
+    Raises:
+        UserError: the weights do not fit, as where a plug-in has changed.
+    """
+    with torch.random.fork_rng([]):  # weights are drawn, and then read
+        model = of_architecture(architecture)
+    try:
+        model.load_state_dict(dict(state))
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        raise UserError(
+            f"{name}: the weights do not fit network {architecture['description']['name']}: {first[0].strip()[:200]}"
+        ) from error
+    model.architecture = {key: architecture[key] for key in ARCHITECTURE if key in architecture}
+    return model.eval()
 
 
 def _constructor(description: dict[str, Any], options: Mapping[str, Any]) -> Callable[..., nn.Module]:

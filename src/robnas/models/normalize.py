@@ -1,6 +1,7 @@
 """Normalisation inside the model, so that attacks and probes see pixels in [0, 1] and nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,13 @@ class Normalize(nn.Module):
 
 
 class Normalized(nn.Module):
-    """A network behind its normalisation: pixels in [0, 1] → logits."""
+    """A network behind its normalisation: pixels in [0, 1] → logits.
+
+    Attributes:
+        architecture: what `models.build.of_architecture` made it of, with its class names; None for a network from elsewhere.
+    """
+
+    architecture: Mapping[str, Any] | None = None
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()

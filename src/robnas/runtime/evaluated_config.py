@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from robnas.models import export
 from robnas.runtime import run_folder
 from robnas.runtime.run_folder import Run
 
@@ -15,6 +16,22 @@ def base(run: Run) -> dict[str, Any]:
     if own := own_cell(run):
         found["model"] = {**found["model"], "init_args": {**found["model"]["init_args"], "network": own}}
     return {key: _seeded(value, run.config.get("seed_everything")) for key, value in found.items()}
+
+
+def of_export(folder: str | Path) -> dict[str, Any]:
+    """Model and data of a folder of `robnas export`, the data only where they are robnas's own: others may be any class.
+
+    Raises:
+        UserError: it was written in another format, or is not whole.
+    """
+    path = Path(folder)
+    content = export.read_config(path)
+    weights = path if path.name == export.WEIGHTS else path / export.WEIGHTS  # a file counts by its content, wherever it lies
+    found: dict[str, Any] = {"model": {"class_path": "OwnModel", "init_args": {"source": str(weights)}}}
+    data = content.get("data")
+    if isinstance(data, dict) and str(data.get("class_path", "")).startswith("robnas.data."):
+        found["data"] = {key: data[key] for key in ("class_path", "init_args") if key in data}
+    return found
 
 
 def own_cell(run: Run) -> str | None:

@@ -28,7 +28,7 @@ def _same_model_fitted(config: dict[str, Any], model: LightningModule, data: Lig
 
 def _model_of_the_config(verb: str, config: dict[str, Any], model: LightningModule, data: LightningDataModule | None) -> Run:
     path = config.get("ckpt_path")
-    if path is None and type(model).__module__.startswith("robnas."):
+    if path is None and type(model).__module__.startswith("robnas.") and not getattr(model, "trained", False):
         raise UserError(f"{verb}: this model is not trained: give a run folder, --ckpt_path FILE, or `robnas fit` it first")
     if path is not None and not Path(path).is_file():
         raise UserError(f"ckpt_path: there is no checkpoint {path!r}")

@@ -127,6 +127,8 @@ def identity(config: Mapping[str, Any], data: Any = None, model: Any = None, for
         counted["data"] = data.fingerprint()
     elif root := ((config.get("data") or {}).get("init_args") or {}).get("root"):
         counted["root"] = str(root)
+    if hasattr(model, "fingerprint"):
+        counted["model"] = model.fingerprint()
     description = getattr(model, "description", None) or {}
     if content := {key: description[key] for key in ("genotype", "plugin") if key in description}:
         if "plugin" in content:
