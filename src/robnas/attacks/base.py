@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from robnas.attacks import norms
 from robnas.attacks.callback import Attack, Outcomes
 from robnas.attacks.goal import GOALS, Goal
 from robnas.attacks.result import EvasionResult
@@ -38,6 +39,8 @@ class Evasion(Attack):
 
     access: ClassVar[str] = "white"
     """"white" (logits and gradients), "score" (probabilities) or "label": what `step` is given to ask."""
+    norm: str = "linf"
+    """"linf" or "l2": what ε and distances are measured in. An attack that knows both sets it before it calls this `__init__`."""
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class Evasion(Attack):
             require(isinstance(value, int | float) and not isnan(value), f"{name}: {value} is not a distance ≥ 0, in pixels of [0, 1]")
             require(value >= 0, f"{name}: {value} is negative; a distance ≥ 0 is needed, in pixels of [0, 1]")
             whole = f"{name}: {value:g} is more than a whole pixel range [0, 1]; did you mean {value:g}/255?"
-            require(name != "eps" or value <= 1 or value == inf, whole)
+            require(name != "eps" or self.norm != "linf" or value <= 1 or value == inf, whole)
 
     def check(self) -> None:
         """Raise UserError for an argument out of range."""
@@ -67,6 +70,8 @@ class Evasion(Attack):
             value = getattr(self, name)
             every = name == "max_inputs" and value is None
             require(every or (isinstance(value, int) and value >= 1), f"{name}: {value} is not a whole number ≥ 1")
+        if self.norm not in norms.NORMS:
+            raise unknown("norm", str(self.norm), norms.NORMS)
         if self.goal not in GOALS:
             raise unknown("goal", str(self.goal), GOALS)
         if self.access not in ACCESS:
@@ -94,8 +99,12 @@ class Evasion(Attack):
                 return
 
     def project(self, x_t: Tensor, x: Tensor) -> Tensor:
-        """Π of Eq. 15: the nearest image in [0, 1] whose pixels are within ε of x. [B, C, H, W] each."""
-        return (x + (x_t - x).clamp(-self.eps, self.eps)).clamp(0, 1)
+        """Π of Eq. 15: back into [0, 1] and to within ε of x, in the attack's norm. [B, C, H, W] each."""
+        return norms.project(x_t, x, self.eps, self.norm)
+
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """[B, C, H, W] each → [B], in the attack's norm and in pixels of [0, 1]."""
+        return norms.distance(a, b, self.norm)
 
     # What the author need not know
 
@@ -167,13 +176,8 @@ class Evasion(Attack):
         r.seconds = time.perf_counter() - begin
         return r
 
-    @staticmethod
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        """[B, C, H, W] each → [B], L∞ in pixels of [0, 1]."""
-        return (a - b).flatten(1).abs().amax(1)
-
     def _require_inside(self, x: Tensor, clean: Tensor) -> None:
         far = float(self.distance(x, clean).nan_to_num(0).max())
-        if far > self.eps + 1e-6 or float(x.nan_to_num(0).min()) < 0 or float(x.nan_to_num(0).max()) > 1:
+        if far > self.eps + 1e-6 * max(1, self.eps) or float(x.nan_to_num(0).min()) < 0 or float(x.nan_to_num(0).max()) > 1:
             where = f"{far:.3g} from the input (ε = {self.eps:.3g}), pixels from {x.min():.3g} to {x.max():.3g}"
             raise RuntimeError(f"{type(self).__name__} left the ball: {where}")

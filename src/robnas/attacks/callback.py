@@ -39,7 +39,7 @@ class Attack(Callback):
     """
 
     access: ClassVar[str]
-    norm: ClassVar[str] = "linf"
+    norm: str = "linf"
     max_inputs: int | None = None
     name: str
     rows: tuple[Row, ...] = ()
