@@ -9,9 +9,11 @@ import tomllib
 import pytest
 
 from command_line import refused, robnas
-from robnas import source
+from robnas import plugins, source
 from robnas.jobs import Job
+from robnas.plugins import Plugin
 from robnas.results import Row, Rows
+from robnas.units import human
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +105,48 @@ def test_a_searcher_is_listed_by_its_name_its_kind_and_its_paper(capsys):
     for entry in entries:
         assert re.search(r"^[\w -]+: .*; (relaxed|sampled) \(.*, 20\d\d\)$", entry["about"]), entry
         assert len(entry["about"]) <= 110
+
+
+def test_networks_are_listed_with_their_sizes(capsys):
+    """ResNet-18 for CIFAR10 by hand: 11.2 M parameters, 0.56 G multiply-adds; DARTS's as its authors publish it."""
+    entries = {entry["name"]: entry for entry in json.loads(robnas("list models --json", capsys).out)}
+    assert {(entry["kind"], name) for name, entry in entries.items() if name in ("resnet", "darts")} == {
+        ("manual", "resnet"),
+        ("nas", "darts"),
+    }
+    assert (entries["resnet"]["parameters"], entries["resnet"]["flops"]) == (11_173_962, 555_422_720)
+    assert entries["darts"]["parameters"] == 3_349_342
+    lines = {line.split()[0]: line for line in robnas("list models", capsys).out.splitlines()}
+    assert "ResNet (He et al., 2016), by default ResNet-18" in lines["resnet"]
+    assert "11.2 M parameters  555 M FLOPs" in lines["resnet"]
+    assert "1.30 G FLOPs" in lines["bit"]
+
+
+def test_a_network_from_elsewhere_has_no_size(capsys, monkeypatch):
+    own = plugins.declared("robnas.models")
+    theirs = Plugin("robnas.models", "mine", "nowhere.mine:net", "robnas-mine", "1.0")
+    monkeypatch.setattr(plugins, "declared", lambda group: (*own, theirs) if group == "robnas.models" else ())
+    entry = next(e for e in json.loads(robnas("list models --json", capsys).out) if e["name"] == "mine")
+    assert (entry["kind"], entry["parameters"], entry["flops"], entry["provider"]) == ("custom", None, None, "robnas-mine 1.0")
+    line = next(line for line in robnas("list models", capsys).out.splitlines() if line.split()[0] == "mine")
+    assert line.split() == ["mine", "custom", "robnas-mine", "1.0"]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.00 k"),
+        (11_173_962, "11.2 M"),
+        (999_499, "999 k"),
+        (999_500, "1.00 M"),
+        (9_995_000, "10.0 M"),
+        (3_684_388_864, "3.68 G"),
+    ],
+)
+def test_large_numbers_as_people_write_them(count, text):
+    assert human(count) == text
 
 
 def test_a_table_on_a_terminal(capsys, monkeypatch):

@@ -7,21 +7,32 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from math import ceil, floor
 from pathlib import Path
+from typing import Literal
 
-from robnas import jobs, plugins, source
+from robnas import jobs, plugins, source, units
+from robnas._version import __version__
 from robnas.configuration import files
 from robnas.errors import unknown
 from robnas.source import first_sentence
 from robnas.words import Parser
 
-Entry = dict[str, str]
+Entry = dict[str, str | int | None]
 """name, about (one line), provider (distribution and version, or folder), needs (what it cannot do without), error; of a
-run its state, when it began and what its rows say."""
+run its state, when it began and what its rows say; of a network its kind and, at the paper's size, parameters and FLOPs."""
+
+UNITS = {"parameters": "parameters", "flops": "FLOPs"}
+"""Columns of numbers, which JSON has as they are."""
+
+
+ABOUT = (
+    "What is there. Without KIND: everything but runs. "
+    "Of models: parameters and FLOPs (multiply-adds) at the paper's size, for one 3×32×32 image and 10 classes."
+)
 
 
 def main(words: list[str]) -> None:
     """`robnas list [KIND] [--json] [--check] [--runs DIR]`. Raises UserError for an unknown kind."""
-    parser = Parser("robnas list", description="What is there. Without KIND: everything but runs.")
+    parser = Parser("robnas list", description=ABOUT)
     parser.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     parser.add_argument("--check", action="store_true", help="import every plug-in and say what is broken")
@@ -42,14 +53,17 @@ def main(words: list[str]) -> None:
 def show(title: str, entries: list[Entry], first: bool = True) -> None:
     """A table on a terminal, aligned text elsewhere. Columns that are empty in every row are left out."""
     columns = [c for c in dict.fromkeys(key for entry in entries for key in entry) if any(entry.get(c) for entry in entries)]
-    rows = [[entry.get(column, "") for column in columns] for entry in entries]
-    if sys.stdout.isatty() and rows:
+    table_wanted = sys.stdout.isatty() and bool(entries)
+    rows = [[_said(entry.get(column), "" if table_wanted else UNITS.get(column, "")) for column in columns] for entry in entries]
+    if table_wanted:
         from rich.console import Console
         from rich.table import Table
 
         table = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
         for column in columns:
-            table.add_column(column, style="red" if column == "error" else None, no_wrap=column == "name")
+            style = "red" if column == "error" else None
+            justify: Literal["left", "right"] = "right" if column in UNITS else "left"
+            table.add_column(UNITS.get(column, column), style=style, justify=justify, no_wrap=column in ("name", *UNITS))
         for row in rows:
             table.add_row(*(cell.replace("; ", "\n") if column == "found" else cell for column, cell in zip(columns, row, strict=True)))
         Console().print(table, highlight=False, markup=False)
@@ -60,15 +74,38 @@ def show(title: str, entries: list[Entry], first: bool = True) -> None:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths or [0], strict=True)).rstrip())
 
 
+def _said(value: str | int | None, unit: str) -> str:
+    return f"{units.human(value)} {unit}".rstrip() if isinstance(value, int) else value or ""
+
+
 def _plugins(group: str) -> Callable[[bool], list[Entry]]:
     def entries(check: bool) -> list[Entry]:
-        out = []
+        out: list[Entry] = []
         for plugin in plugins.declared(group):
             about = source.describe(plugin.value)
             error = plugin.fault() if check else plugin.broken
             out.append({"name": plugin.name, "about": about.line, "provider": plugin.provider, "needs": about.needs, "error": error})
         return out
 
+    return entries
+
+
+def _models(check: bool) -> list[Entry]:
+    """Every network that has a name: plug-ins, then published cells. What others' have for a size is not known without building them."""
+    from robnas.models.sizes import sizes
+    from robnas.space import published
+
+    entries: list[Entry] = []
+    for entry, plugin in zip(_plugins("robnas.models")(check), plugins.declared("robnas.models"), strict=True):
+        network: Entry = {"name": plugin.name, "kind": "manual" if plugin.built_in else "custom", "about": entry["about"]}
+        known = sizes().get(plugin.name) if plugin.built_in else None
+        network |= {"parameters": known and known.parameters, "flops": known and known.flops}
+        entries.append(network | {key: entry[key] for key in ("provider", "needs", "error")})
+    for name in published.names():
+        about, provider = published.entry(name).about, f"robnas {__version__}"
+        entries.append(
+            {"name": name, "kind": "nas", "about": about, **sizes()[name]._asdict(), "provider": provider, "needs": "", "error": ""}
+        )
     return entries
 
 
@@ -97,7 +134,7 @@ def _runs(root: str, children: bool = False) -> list[Entry]:
     entries: list[Entry] = []
     families: dict[str, list[jobs.Job]] = {}
     for job in jobs.find(root):
-        entry = {
+        entry: Entry = {
             "name": str(job.folder),
             "about": job.experiment,
             "state": job.state(),
@@ -112,7 +149,7 @@ def _runs(root: str, children: bool = False) -> list[Entry]:
             families[job.experiment] = [job]
             entries.append(entry | {"name": str(job.folder.parent), "found": ""})
     for entry in entries:
-        if family := families.get(entry["about"]):
+        if family := families.get(str(entry["about"])):
             states = Counter(job.state() for job in family)
             entry["state"] = ", ".join(f"{states[state]} {state}" for state in ("finished", "unfinished") if states[state])
     return entries
@@ -153,7 +190,7 @@ KINDS: dict[str, Callable[[bool], list[Entry]]] = {
     "probes": _plugins("robnas.probes"),
     "searchers": _plugins("robnas.searchers"),
     "evaluators": _plugins("robnas.evaluators"),
-    "models": _plugins("robnas.models"),
+    "models": _models,
     "data": _plugins("robnas.data"),
     "genotypes": _genotypes,
     "configs": _configs,

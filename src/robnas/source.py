@@ -38,14 +38,14 @@ _ACCESS = {"white": "the model's gradients", "score": "the model's scores", "lab
 
 @dataclass(frozen=True)
 class Description:
-    """What a class says of itself in its source: the docstring's first sentence, and what it needs."""
+    """What a class or a function says of itself in its source: the docstring's first sentence, and what it needs."""
 
     line: str = ""
     needs: str = ""
 
 
 def describe(value: str) -> Description:
-    """Reads a class's source with `ast`; neither it nor the packages above it are executed. value: "module:attribute".
+    """Reads the source of a class or a function with `ast`; neither it nor the packages above it are executed. value: "module:attribute".
 
     `needs` is the string that the class or, failing it, a base class assigns to an attribute of that name; for an attack its `access`.
     """
@@ -59,17 +59,17 @@ def describe(value: str) -> Description:
     return Description(line, needs)
 
 
-def _lineage(module: str, attribute: str) -> Iterator[ast.ClassDef]:
-    """The class and then its first bases, as far as imports written in the source lead to them."""
+def _lineage(module: str, attribute: str) -> Iterator[ast.ClassDef | ast.FunctionDef]:
+    """The class or function, and then a class's first bases, as far as imports written in the source lead to them."""
     seen: set[tuple[str, str]] = set()
     while (module, attribute) not in seen and (tree := _tree(module)) is not None:
         seen.add((module, attribute))
-        node = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == attribute), None)
+        node = next((n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == attribute), None)
         if node is None:  # re-exported from elsewhere, also under TYPE_CHECKING
             module, attribute = _imported(tree, attribute) or ("", "")
             continue
         yield node
-        base = next((b.id for b in node.bases if isinstance(b, ast.Name)), "")
+        base = next((b.id for b in getattr(node, "bases", ()) if isinstance(b, ast.Name)), "")
         if not any(isinstance(n, ast.ClassDef) and n.name == base for n in tree.body):
             module, base = _imported(tree, base) or ("", "")
         attribute = base
@@ -84,7 +84,7 @@ def _imported(tree: ast.Module, name: str) -> tuple[str, str] | None:
     return None
 
 
-def _assigned(node: ast.ClassDef, name: str) -> Iterator[str]:
+def _assigned(node: ast.ClassDef | ast.FunctionDef, name: str) -> Iterator[str]:
     """The strings that a class's body assigns to `name`, with or without an annotation."""
     for item in node.body:
         if isinstance(item, ast.Assign | ast.AnnAssign) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str):

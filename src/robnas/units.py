@@ -14,3 +14,11 @@ def fraction(text: str) -> float | None:
     if match is None or float(match[2]) == 0:
         return None
     return float(match[1]) / float(match[2])
+
+
+def human(count: int) -> str:
+    """Three digits and a prefix: 11_173_962 → "11.2 M"."""
+    if count < 1000:
+        return str(count)
+    prefix, value = next((p, count / 10**e) for e, p in ((9, "G"), (6, "M"), (3, "k")) if count >= 999.5 * 10 ** (e - 3))
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {prefix}"

@@ -25,7 +25,9 @@ def bit(
     factor: int | None = None,
     width: int | None = None,
 ) -> nn.Module:
-    """Images [C, H, W] → logits. It has no batch norm: nothing depends on the other inputs of a batch.
+    """BiT (Kolesnikov et al., 2020), by default R50x1.
+
+    Images [C, H, W] → logits. It has no batch norm: nothing depends on the other inputs of a batch.
 
     Args:
         num_classes: length of a row of logits.

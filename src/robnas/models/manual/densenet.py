@@ -16,7 +16,9 @@ DEPTHS = {26: (2, 3, 4, 2), 121: (6, 12, 24, 16), 161: (6, 12, 36, 24), 169: (6,
 def densenet(
     num_classes: int, image_shape: tuple[int, int, int], size: str = "paper", depth: int | None = None, growth: int | None = None
 ) -> nn.Module:
-    """Images [C, H, W] → logits.
+    """DenseNet (Huang et al., 2017), by default DenseNet-121.
+
+    Images [C, H, W] → logits.
 
     Args:
         num_classes: length of a row of logits.

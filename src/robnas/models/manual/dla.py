@@ -16,7 +16,9 @@ DEPTHS = {18: (1, 1, 1, 1, 1, 1), 34: (1, 1, 1, 2, 2, 1), 50: (1, 1, 1, 2, 3, 1)
 def dla(
     num_classes: int, image_shape: tuple[int, int, int], size: str = "paper", depth: int | None = None, width: int | None = None
 ) -> nn.Module:
-    """Images [C, H, W] → logits. Levels 1 and 2, which halve large images, keep the resolution of small ones.
+    """DLA, deep layer aggregation (Yu et al., 2018), by default DLA-34.
+
+    Images [C, H, W] → logits. Levels 1 and 2, which halve large images, keep the resolution of small ones.
 
     Args:
         num_classes: length of a row of logits.

@@ -14,7 +14,9 @@ SIZES: dict[str, dict[str, Any]] = {"paper": {"depth": 18, "width": 64}, "tiny":
 def resnet(
     num_classes: int, image_shape: tuple[int, int, int], size: str = "paper", depth: int | None = None, width: int | None = None
 ) -> nn.Module:
-    """Images [C, H, W] → logits.
+    """ResNet (He et al., 2016), by default ResNet-18.
+
+    Images [C, H, W] → logits.
 
     Args:
         num_classes: length of a row of logits.

@@ -25,7 +25,9 @@ def resnext(
     group_width: int | None = None,
     stages: int | None = None,
 ) -> nn.Module:
-    """Images [C, H, W] → logits.
+    """ResNeXt (Xie et al., 2017), by default ResNeXt-50 32x4d.
+
+    Images [C, H, W] → logits.
 
     Args:
         num_classes: length of a row of logits.

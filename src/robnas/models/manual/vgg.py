@@ -15,7 +15,9 @@ DEPTHS = {11: cfgs["A"], 13: cfgs["B"], 16: cfgs["D"], 19: cfgs["E"]}
 def vgg(
     num_classes: int, image_shape: tuple[int, int, int], size: str = "paper", depth: int | None = None, width: int | None = None
 ) -> nn.Module:
-    """Images [C, H, W] → logits, with one linear layer on the mean of the last maps, as is usual for small images.
+    """VGG with batch norm (Simonyan and Zisserman, 2015), by default VGG-13.
+
+    Images [C, H, W] → logits, with one linear layer on the mean of the last maps, as is usual for small images.
 
     Its five pools leave one pixel of 32×32; of smaller images the last pools are left out.
 

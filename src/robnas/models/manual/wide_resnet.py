@@ -22,7 +22,9 @@ def wide_resnet(
     factor: int | None = None,
     width: int | None = None,
 ) -> nn.Module:
-    """Images [C, H, W] → logits.
+    """WideResNet (Zagoruyko and Komodakis, 2016), by default wide_resnet50_2.
+
+    Images [C, H, W] → logits.
 
     Args:
         num_classes: length of a row of logits.
