@@ -18,10 +18,11 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from robnas import plugins
 from robnas.errors import UserError, require, short, unknown
+from robnas.source import source_digest
 
 FILES = (".pt", ".pth", ".pt2", ".ts", ".jit", ".torchscript", ".bin", ".safetensors")
 _IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*[.:][^\W\d]\w*")
@@ -70,12 +71,11 @@ def title(source: str) -> str:
 
 
 def code_digest(source: str) -> str:
-    """Of the Python file that a network is made by; "" where there is none of the user's own."""
-    file = Path(source.rpartition(":")[0]) if ".py:" in source else None
-    if file is None and _is_import_path(source):
-        module = sys.modules.get(source.replace(":", ".").rpartition(".")[0])
-        file = Path(module.__file__) if module and module.__file__ else None
-    return blake2b(file.read_bytes(), digest_size=8).hexdigest() if file and file.is_file() else ""
+    """Of the Python file, or of the package, that a network is made by; "" for timm's and for files that are no Python."""
+    file, _, _ = source.rpartition(":")
+    if file.endswith(".py"):
+        return blake2b(Path(file).read_bytes(), digest_size=8).hexdigest()
+    return (source_digest(source) or "") if _is_import_path(source) else ""
 
 
 # timm
@@ -95,7 +95,7 @@ def _timm(name: str, arguments: dict[str, Any]) -> nn.Module:
 
 
 def _is_import_path(source: str) -> bool:
-    return _IMPORT_PATH.fullmatch(source) is not None
+    return not source.startswith("timm:") and not source.endswith(FILES) and _IMPORT_PATH.fullmatch(source) is not None
 
 
 def _imported(module: str, name: str) -> Any:
@@ -201,9 +201,26 @@ def _exported(path: Path, unsafe_pickle: bool) -> nn.Module:
     """torch.export's archive, whose weights torch unpickles. Its batch size must have been exported as dynamic."""
     require(unsafe_pickle, refusal(path, "torch reads an archive of torch.export by unpickling"))
     try:
-        return torch.export.load(path).module()
+        return _Exported(torch.export.load(path).module())
     except Exception as error:
         raise UserError(f"{path} cannot be read by torch.export: {_first_line(error)}") from error
+
+
+class _Exported(nn.Module):
+    """In the mode in which it was exported, whatever mode is asked for: torch can no longer change it."""
+
+    def __init__(self, program: nn.Module) -> None:
+        super().__init__()
+        self.program = program
+
+    def train(self, mode: bool = True) -> "_Exported":
+        """Changes nothing inside."""
+        self.training = mode
+        return self
+
+    def forward(self, x: Tensor) -> Any:
+        """As the program."""
+        return self.program(x)
 
 
 def _pickled(path: Path, unsafe_pickle: bool) -> nn.Module:

@@ -92,7 +92,7 @@ class OwnModel(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Raises UserError where classes, images or normalisation are not the data's."""
-        require(stage != "fit", "an own model is evaluated, not trained: attack, probe, validate, test or predict it")
+        require(stage != "fit", _NOT_TRAINED)
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         names = _names(getattr(data, "class_names", None))
         self.classes = len(names) if names else getattr(data, "num_classes", None)
@@ -178,6 +178,13 @@ class OwnModel(LightningModule):
         """Loss and accuracy on the test data."""
         self._evaluate(batch, "test", self.test_accuracy)
 
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Raises UserError."""
+        raise UserError(_NOT_TRAINED)
+
+    def configure_optimizers(self) -> None:
+        """None: Lightning wants to be told."""
+
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Class probabilities [B, classes]."""
         return self(batch[0]).softmax(-1)  # type: ignore[no-any-return]
@@ -192,6 +199,9 @@ class OwnModel(LightningModule):
         accuracy.update(logits, y)
         self.log(f"{split}/loss", cross_entropy(logits, y), sync_dist=True, batch_size=len(x))
         self.log(f"{split}/accuracy", accuracy, prog_bar=True)
+
+
+_NOT_TRAINED = "an own model is evaluated, not trained: attack, probe, validate, test or predict it"
 
 
 def _names(names: Sequence[Any] | None) -> list[str] | None:
