@@ -41,7 +41,7 @@ class APGD(Evasion):
     def step(self, victim: WhiteBox, s: State) -> Tensor:
         """From x_k to x_{k+1}. A checkpoint's choice is made once f(x_k) is known, a step later than printed, as in its authors' code."""
         logits, gradient = victim.logits_and_gradient(s.x_t, s.goal)
-        f, x_k = s.goal.losses(logits), s.x_t
+        f, x_k = self.losses(s.goal, logits), s.x_t
         s.rises, s.f = s.rises + (f > s.f), f
         best = f > s.f_max
         s.x_max, s.g_max, s.f_max = where(best, x_k, s.x_max), where(best, gradient, s.g_max), where(best, f, s.f_max)

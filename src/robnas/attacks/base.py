@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from math import inf, isnan
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,15 @@ __all__ = ["Attack", "Evasion", "EvasionResult", "State"]
 ACCESS = ("white", "score", "label")
 
 
+class Inputs(NamedTuple):
+    """Some inputs before an attack. x: [B, C, H, W] in [0, 1]; y: [B] labels; index: [B] their numbers; clean: [B, m] logits of x."""
+
+    x: Tensor
+    y: Tensor
+    index: Tensor
+    clean: Tensor
+
+
 class Evasion(Attack):
     """The author writes `start` and `step` (or a whole `run`) on a State; the rest is done here.
 
@@ -35,6 +45,8 @@ class Evasion(Attack):
         goal: "untargeted", "most_likely" (the second class, c₂) or "least_likely" (the last class, c_m).
         max_inputs: of a data set, those with the first so many indices are considered, the same for all models; None: all.
         only_correct: attack only what the model gets right. The paper does not say; its authors' code does so.
+        eot: passes that each answer of the model is the mean of (Athalye et al., 2018), all of them queries; more than 1 only for a model
+            that is random by itself. What was found is judged on one more draw, as each of its answers will be.
     """
 
     access: ClassVar[str] = "white"
@@ -50,10 +62,11 @@ class Evasion(Attack):
         goal: str = "untargeted",
         max_inputs: int | None = 1000,
         only_correct: bool = True,
+        eot: int = 1,
     ) -> None:
         super().__init__()
         self.eps, self.steps, self.n_restarts, self.goal = eps, steps, n_restarts, goal
-        self.max_inputs, self.only_correct = max_inputs, only_correct
+        self.max_inputs, self.only_correct, self.eot = max_inputs, only_correct, eot
         self.check()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -66,7 +79,7 @@ class Evasion(Attack):
 
     def check(self) -> None:
         """Raise UserError for an argument out of range."""
-        for name in ("steps", "n_restarts", "max_inputs"):
+        for name in ("steps", "n_restarts", "max_inputs", "eot"):
             value = getattr(self, name)
             every = name == "max_inputs" and value is None
             require(every or (isinstance(value, int) and value >= 1), f"{name}: {value} is not a whole number ≥ 1")
@@ -90,6 +103,25 @@ class Evasion(Attack):
         """
         raise NotImplementedError(f"{type(self).__name__} needs `step` or `run`")
 
+    def losses(self, goal: Goal, logits: Tensor) -> Tensor:
+        """What a white-box attack raises, ℓ of Eq. 15: logits [B, m] → [B], each of its own row alone. The loss of the goal here.
+
+        An adaptive attack (Tramèr et al., 2020) overrides this: what gradients are of, and what tells which image is better.
+        """
+        return goal.losses(logits)
+
+    def wanted(self, clean: Tensor, y: Tensor) -> Goal:
+        """What is wanted of each input, and what success is judged by. clean: [B, m] logits of the inputs themselves, y: [B] labels."""
+        return Goal.of(self.goal, clean, y)
+
+    def runs(self, classes: int) -> int:
+        """How many runs there are at most, for a model with so many classes."""
+        return self.n_restarts
+
+    def aim(self, goal: Goal, clean: Tensor, run: int) -> Goal:
+        """What one run is after, if not the goal itself. goal, clean: [B, m], of the inputs of that run; run: its number."""
+        return goal
+
     def run(self, victim: Any, s: State) -> None:
         """One run from x_0; at the end `s.x_t` is judged, and what left on the way."""
         s.x_t = self.start(s)
@@ -101,6 +133,17 @@ class Evasion(Attack):
     def project(self, x_t: Tensor, x: Tensor) -> Tensor:
         """Π of Eq. 15: back into [0, 1] and to within ε of x, in the attack's norm. [B, C, H, W] each."""
         return norms.project(x_t, x, self.eps, self.norm)
+
+    def uniform_in_ball(self, s: State) -> Tensor:
+        """A point drawn uniformly from the ball around each input, then cut to [0, 1]: [B, C, H, W]."""
+        radius = self.reach(s.x)
+        if self.norm == "l2":
+            return self.project(s.x + norms.in_ball(s.normal(), s.uniform(shape=()), radius), s.x)
+        return self.project(s.x + s.uniform(-radius, radius), s.x)
+
+    def reach(self, x: Tensor) -> float:
+        """ε, or the radius from which on the ball around an image holds all images."""
+        return min(float(self.eps), 1.0 if self.norm == "linf" else math.prod(x.shape[1:]) ** 0.5)
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """[B, C, H, W] each → [B], in the attack's norm and in pixels of [0, 1]."""
@@ -144,7 +187,7 @@ class Evasion(Attack):
         require(y is None or len(y) == len(x), f"y: {0 if y is None else len(y)} labels for {len(x)} inputs")
         index = torch.arange(len(x)) if index is None else index
         with torch.inference_mode(False), torch.no_grad():
-            victim = Victim.prepare(model)
+            victim = self.prepare(model)
             parts = []
             for i in range(0, max(1, len(x)), batch_size):
                 rows = slice(i, i + batch_size)
@@ -153,28 +196,44 @@ class Evasion(Attack):
 
     def _attack(self, victim: Victim, x: Tensor, y: Tensor | None, index: Tensor, seed: int) -> EvasionResult:
         begin, home = time.perf_counter(), x.device
+        inputs = self.look(victim, x, y, index)
+        r = self.before(inputs)
+        self.pursue(victim, inputs, r, seed)
+        r = r.to(home)
+        r.seconds = time.perf_counter() - begin
+        return r
+
+    def look(self, victim: Victim, x: Tensor, y: Tensor | None, index: Tensor) -> Inputs:
+        """Some inputs where the victim is, with what it says of them before any attack. Raises UserError for labels it does not have."""
         x = victim.take(x)
         index = index.detach().to(x.device, copy=True)
         clean = victim.judge(x)
         y = clean.argmax(1) if y is None else y.detach().to(clean.device, torch.int64, copy=True)
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < clean.shape[1]:
             raise UserError(f"labels from {int(y.min())} to {int(y.max())}; the model has {clean.shape[1]} classes, numbered from 0")
-        goal = Goal.of(self.goal, clean, y)
-        r = EvasionResult.before(x, clean, goal, index, self.only_correct)
-        for restart in range(self.n_restarts):
+        return Inputs(x, y, index, clean)
+
+    def before(self, inputs: Inputs) -> EvasionResult:
+        """The result while nothing has been tried."""
+        return EvasionResult.before(inputs.x, inputs.clean, self.wanted(inputs.clean, inputs.y), inputs.index, self.only_correct)
+
+    def pursue(self, victim: Victim, inputs: Inputs, r: EvasionResult, seed: int) -> None:
+        """All runs, each on what is eligible in `r` and still stands; `r` is filled in."""
+        x, clean = inputs.x, inputs.clean
+        goal = self.wanted(clean, inputs.y)
+        for n in range(self.runs(clean.shape[1])):
             rows = (r.eligible & ~r.success & ~r.errored).nonzero().squeeze(1)
             if not len(rows):
                 break
-            s = State(x[rows], goal.select(rows), index[rows], seed, restart)
-            self.run(victim.white_box(s) if self.access == "white" else victim.black_box(s, self.access), s)
+            ours = goal.select(rows)
+            s = State(x[rows], self.aim(ours, clean[rows], n), inputs.index[rows], seed, n)
+            white = self.access == "white"
+            self.run(victim.white_box(s, self.losses, self.eot) if white else victim.black_box(s, self.access, self.eot), s)
             run = s.end()
             self._require_inside(run.x, x[rows])
-            r.enter(run, rows, victim.judge(run.x), goal.select(rows))  # the original has the last word
+            r.enter(run, rows, victim.judge(run.x), ours)  # the original has the last word
         r.distance = torch.where(r.success, self.distance(r.x_adv, x), torch.inf)
         r.distance[~r.eligible | r.errored] = torch.nan
-        r = r.to(home)
-        r.seconds = time.perf_counter() - begin
-        return r
 
     def _require_inside(self, x: Tensor, clean: Tensor) -> None:
         far = float(self.distance(x, clean).nan_to_num(0).max())

@@ -56,11 +56,15 @@ class Attack(Callback):
     def proportions(self, outcomes: Outcomes) -> dict[str, tuple[int, int]]:
         """Outcomes of all inputs → by metric, how many of how many. The first is the one that the attack is about."""
 
+    def prepare(self, model: nn.Module | Victim) -> Victim:
+        """The copy that answers and counts; a prepared one passes."""
+        return Victim.prepare(model)
+
     # Lightning's hooks
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prepare the victim once."""
-        self._victim, self._seen, self._seconds = Victim.prepare(pl_module), 0, 0.0
+        self._victim, self._seen, self._seconds = self.prepare(pl_module), 0, 0.0
         self._parts: list[Outcomes] = []
 
     def on_test_batch_end(

@@ -36,12 +36,12 @@ def maximise(attack: Evasion, model: nn.Module, x: Tensor, goal: Goal, index: Te
         runs = [_run(attack, model, Standing(x, goal, index, seed, restart)) for restart in range(attack.n_restarts)]
         if len(runs) == 1:
             return runs[0]
-        best = torch.stack([goal.losses(model(x_adv)) for x_adv in runs]).argmax(0)
+        best = torch.stack([attack.losses(goal, model(x_adv)) for x_adv in runs]).argmax(0)
         return torch.stack(runs)[best, torch.arange(len(x), device=x.device)]
 
 
 def _run(attack: Evasion, model: nn.Module, s: Standing) -> Tensor:
-    attack.run(WhiteBox(model, s) if attack.access == "white" else BlackBox(model, s, attack.access), s)
+    attack.run(WhiteBox(model, s, attack.losses) if attack.access == "white" else BlackBox(model, s, attack.access), s)
     return s.x_t.detach()
 
 
