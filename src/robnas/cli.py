@@ -200,6 +200,8 @@ class CLI(LightningCLI):
 
             advice = next_command(self.given, getattr(self.datamodule, "name", ""))
             raise UserError(f"{self.given if self.victim else 'this model'} is a search: train its cell first: {advice}")
+        if self.subcommand == "fit" and getattr(self.model, "trained", False):
+            raise UserError(f"fit: {type(self.model).__name__} is evaluated, not trained: attack, probe, validate, test or predict it")
         self.trainer = self.instantiate_trainer()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

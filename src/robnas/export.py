@@ -40,8 +40,10 @@ def export(run: str, out: Path, checkpoint: str = "last") -> None:
     content = checkpoint_file.read(Path(str(source.ckpt_path)))
     model = from_checkpoint(content, str(source.ckpt_path))
     assert model.architecture is not None
-    victim = digest_of_state(content["state_dict"])
-    rows = [row for row in Rows(source.folder / "results.jsonl").read() if row.victim == victim and row.kind in ("train", "attack")]
+    state = content["state_dict"]
+    victim = digest_of_state(state)
+    same = {victim, digest_of_state({k: v.double() if v.is_floating_point() else v for k, v in state.items()})}  # precision: 64-true
+    rows = [row for row in Rows(source.folder / "results.jsonl").read() if row.victim in same and row.kind in ("train", "attack")]
     trainer: dict[str, Any] = source.config.get("trainer") or {}
     recipe = {k: v for k, v in content["hyper_parameters"].items() if k not in ARCHITECTURE}
     recipe |= {"epochs": trainer.get("max_epochs"), "precision": trainer.get("precision"), "seed": source.config.get("seed_everything")}

@@ -21,8 +21,8 @@ def card(architecture: Mapping[str, Any], facts: Mapping[str, Any], rows: Iterab
         out: the folder, as the command named it.
     """
     rows = list(rows)
-    name, family = str(architecture["description"]["name"]), str(architecture["description"]["family"])
-    dataset = str(facts.get("dataset") or "its data")
+    name, family = line(architecture["description"]["name"]), line(architecture["description"]["family"])
+    dataset = line(facts.get("dataset") or "its data")
     parts = [
         "---\n" + _header(name, family, dataset, rows) + "---",
         f"# {text(name)} on {text(dataset)}",
@@ -54,8 +54,12 @@ model = robnas.load({python})  # pixels [B, C, H, W] in [0, 1] → logits [B, cl
 
 def text(value: Any) -> str:
     """A value as Markdown that shows it and does nothing else: no markup, no HTML, no table cell or line of its own."""
-    flat = " ".join(str(value).split())
-    return re.sub(r"([\\`*_{}\[\]#|~$^])", r"\\\1", html.escape(flat, quote=False))
+    return re.sub(r"([\\`*_{}\[\]#|~$^])", r"\\\1", html.escape(line(value), quote=False))
+
+
+def line(value: Any) -> str:
+    """A value on one line: in the header a line of its own could end it."""
+    return " ".join(str(value).split())
 
 
 def fenced(content: str, language: str) -> str:
@@ -107,10 +111,10 @@ def _measured(rows: list[Row]) -> list[str]:
 
 
 def _title(row: Row) -> str:
-    metric = row.metric.replace("_", " ")
+    metric, plugin = line(row.metric).replace("_", " "), line(row.plugin)
     if row.kind == "train":
         return "test accuracy"
-    return f"{metric} on the inputs of {row.plugin}" if metric == "clean accuracy" else f"{metric} under {row.plugin}"
+    return f"{metric} on the inputs of {plugin}" if metric == "clean accuracy" else f"{metric} under {plugin}"
 
 
 def _value(row: Row) -> str:

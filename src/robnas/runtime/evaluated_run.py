@@ -21,14 +21,18 @@ def evaluated_run(verb: str, config: dict[str, Any], model: LightningModule, dat
 
 
 def _same_model_fitted(config: dict[str, Any], model: LightningModule, data: LightningDataModule | None) -> Run | None:
+    if getattr(model, "trained", False):  # elsewhere
+        return None
     wanted = config.get("ckpt_path") or "last"
     job = _job(config, model, data, config["experiment"])
     return run_folder.existing(job.folder, wanted) if wanted in ("best", "last") and job.state() != "new" else None
 
 
 def _model_of_the_config(verb: str, config: dict[str, Any], model: LightningModule, data: LightningDataModule | None) -> Run:
-    path = config.get("ckpt_path")
-    if path is None and type(model).__module__.startswith("robnas.") and not getattr(model, "trained", False):
+    path, trained = config.get("ckpt_path"), getattr(model, "trained", False)
+    if path is not None and trained:
+        raise UserError(f"ckpt_path: the weights of {type(model).__name__} come with it: --model.weights={path}")
+    if path is None and type(model).__module__.startswith("robnas.") and not trained:
         raise UserError(f"{verb}: this model is not trained: give a run folder, --ckpt_path FILE, or `robnas fit` it first")
     if path is not None and not Path(path).is_file():
         raise UserError(f"ckpt_path: there is no checkpoint {path!r}")

@@ -189,10 +189,6 @@ class OwnModel(LightningModule):
         """Class probabilities [B, classes]."""
         return self(batch[0]).softmax(-1)  # type: ignore[no-any-return]
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raises UserError: its weights are told otherwise."""
-        raise UserError("ckpt_path: an own model's weights are given by --model.weights=FILE")
-
     def _evaluate(self, batch: Any, split: str, accuracy: Any) -> None:
         x, y = batch[:2]
         logits = self(x)
