@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -59,8 +60,8 @@ def read(run: str | Path) -> Membership:
     if not path.is_file():
         raise UserError(f"{run} has no {FILE}: it is no folder of a training, or not of one on a robnas data set")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = arrays["status"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise UserError(f"{path} cannot be read: {' '.join(str(error).split())[:100]}") from error
     return Membership(found == MEMBER, found == NON_MEMBER, found == VALIDATION)

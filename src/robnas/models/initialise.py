@@ -23,7 +23,9 @@ def kaiming_(network: nn.Module, *keys: int | str) -> None:
     for name, module in network.named_modules():
         own = dict(module.named_parameters(recurse=False))
         if isinstance(module, _ConvNd | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=seeds.generator(*keys, "kaiming", name))
+            drawn = torch.empty(module.weight.shape, dtype=module.weight.dtype)  # in one layout: draws follow the order in memory
+            nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=seeds.generator(*keys, "kaiming", name))
+            module.weight.copy_(drawn)
         elif isinstance(module, _NORMS):
             if module.weight is not None:
                 nn.init.ones_(module.weight)

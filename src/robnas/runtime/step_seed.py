@@ -9,7 +9,7 @@ from robnas import seeds
 
 
 class StepSeed(Callback):
-    """Seeds torch's generators, of every device, at the start of each training batch.
+    """Seeds torch's generators, of the device that trains and of the processor, at the start of each training batch.
 
     Args:
         seed: that of `seed_everything` if not given.
@@ -20,4 +20,8 @@ class StepSeed(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """By seed, epoch, batch and rank: ranks see different inputs and draw different noise."""
-        torch.manual_seed(seeds.derive(seeds.of_run(self.seed), "step", trainer.current_epoch, batch_idx, trainer.global_rank))
+        seed = seeds.derive(seeds.of_run(self.seed), "step", trainer.current_epoch, batch_idx, trainer.global_rank)
+        if pl_module.device.type == "cpu":  # `torch.manual_seed` would note three stack traces, for devices that may begin to be used later
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)

@@ -37,3 +37,8 @@ class ExponentialAverage(WeightAveraging):
         if self._kept:
             self._average_model.load_state_dict(self._kept)
             self._kept = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A callback before this one may have saved the weights of a step that the average had not seen yet."""
+        if trainer.global_step > self._latest_update_step:
+            self.on_train_batch_end(trainer, pl_module, None, None, 0)
