@@ -7,7 +7,7 @@ import pytest
 
 from robnas._version import __version__
 
-LIGHT = ["--help", "--version", "list", "list --json", "cell --help", "new --help"]
+LIGHT = ["--help", "--version", "list", "list --json", "cell --help", "match --help", "new --help"]
 
 
 @pytest.mark.parametrize("words", LIGHT)

@@ -21,6 +21,8 @@ robnas {__version__}: searches, trains, attacks, explains and hardens neural arc
                                   depth, width, skips, size and picture of an architecture
   robnas export RUN OUT [--help]
                                   a trained model as safetensors with a model card
+  robnas match NAME… --parameters N | --flops N
+                                  depth and width at which networks have the same size
   robnas new attack NAME [--out DIR]
                                   a plug-in package to start from
   robnas --help | --version       `robnas VERB --help` says more
@@ -95,13 +97,19 @@ def _export(words: list[str]) -> None:
     main(words)
 
 
+def _match(words: list[str]) -> None:
+    from robnas.match import main
+
+    main(words)
+
+
 def _new(words: list[str]) -> None:
     from robnas.scaffold import main
 
     main(words)
 
 
-_LIGHT: dict[str, Callable[[list[str]], None]] = {"list": _list, "cell": _cell, "export": _export, "new": _new}
+_LIGHT: dict[str, Callable[[list[str]], None]] = {"list": _list, "cell": _cell, "export": _export, "match": _match, "new": _new}
 """The verbs that start without torch; whose help does, where they need it for their work."""
 
 

@@ -22,3 +22,9 @@ def human(count: int) -> str:
         return str(count)
     prefix, value = next((p, count / 10**e) for e, p in ((9, "G"), (6, "M"), (3, "k")) if count >= 999.5 * 10 ** (e - 3))
     return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {prefix}"
+
+
+def magnitude(text: str) -> float | None:
+    """`magnitude("3.5M")` → 3_500_000.0, as is "3.5e6"; None where the text is no such number."""
+    match = re.fullmatch(r"\s*(\d[\d_]*(?:\.\d+)?(?:e\+?\d{1,2})?)\s*([kMG]?)\s*", text)
+    return None if match is None else float(match[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[match[2]]

@@ -123,7 +123,7 @@ def test_attacks_can_trace_them(name):
         ("wide_resnet", {"depth": 18}, "depth: 18 is no depth of wide_resnet"),
         ("wide_resnet", {"depth": 4}, "depth: 4 is no depth of wide_resnet"),
         ("wide_resnet", {"width": 0}, "width: 0 is not a whole number ≥ 1"),
-        ("bit", {"width": 12}, "width: 12 is not a multiple of 8"),
+        ("bit", {"width": 13}, "width: 13 is odd"),
         ("resnext", {"width": 9}, "width: 9 leaves a group of 4 per 64 channels without any"),
         ("vgg", {"width": 0}, "width: 0 is not a whole number ≥ 1"),
         ("vgg", {"width": "64"}, "width: '64' is not a whole number ≥ 1"),
@@ -151,7 +151,7 @@ def test_a_foreign_batch_norm_is_refused_by_name():
         batch_norm.convert(nn.Sequential(BatchNormAct2d(4)))
 
 
-@pytest.mark.parametrize("width", [8, 16, 24, 40, 72])
+@pytest.mark.parametrize("width", [2, 4, 6, 8, 12, 16, 22, 24, 40, 60, 72])
 def test_bit_of_narrow_and_odd_widths(width):
     assert on_meta(lambda: model("bit", width=width))(torch.rand(2, 3, 32, 32, device="meta")).shape == (2, 10)
 

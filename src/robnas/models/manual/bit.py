@@ -4,6 +4,7 @@ from functools import partial
 from math import gcd
 from typing import Any
 
+from timm.layers.helpers import make_divisible
 from timm.layers.norm_act import GroupNormAct
 from timm.layers.std_conv import StdConv2d
 from timm.models.resnetv2 import ResNetV2
@@ -35,13 +36,17 @@ def bit(
         size: "paper" or "tiny"; what the others are where they are not given.
         depth: layers: 26, 50, 101 or 152.
         factor: the x1 of R50x1: how many times as wide.
-        width: channels of the stem, a multiple of 8; a stage has 4, 8, 16 and 32 times as many (64).
+        width: channels of the stem, an even number; a stage has 4, 8, 16 and 32 times as many (64). Between multiples of 8 timm rounds
+            the stem and the inner channels of bottlenecks to one.
 
     Raises UserError for any other size, depth or width.
     """
     o = chosen(SIZES, size, depth=depth, factor=factor, width=width)
-    require(o["width"] % 8 == 0, f"width: {o['width']} is not a multiple of 8, as the channels of bit have to be")  # timm rounds to it
-    groups = gcd(32, o["width"] // 2)  # 32 as published; a narrow bottleneck has fewer channels than that
+    require(o["width"] % 2 == 0, f"width: {o['width']} is odd, but bit's channels are divided into groups")
+    inner = [_rounded(o["width"] * o["factor"] * 2**i) for i in range(4)]
+    groups = gcd(32, 4 * o["width"] * o["factor"], *inner)  # 32 as published; in a narrow bottleneck there are fewer channels than that
+    while groups > o["width"] // 2:
+        groups //= 2
     conv = partial(StdConv2d, eps=1e-8)
     network = ResNetV2(
         list(of_depth(DEPTHS, o["depth"], "bit")),
@@ -53,6 +58,10 @@ def bit(
         conv_layer=conv,
         norm_layer=partial(GroupNormAct, num_groups=groups),
     )
-    network.stem = nn.Sequential(conv(image_shape[0], o["width"] * o["factor"], kernel_size=3, padding=1))
+    network.stem = nn.Sequential(conv(image_shape[0], inner[0], kernel_size=3, padding=1))
     keep_resolution(network.stages[1:], min(image_shape[1:]))
     return network
+
+
+def _rounded(channels: int) -> int:
+    return int(make_divisible(channels))  # type: ignore[no-untyped-call]
