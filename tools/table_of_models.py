@@ -20,6 +20,7 @@ from table_of_searchers import TITLES as CELLS
 import robnas
 from robnas.errors import require
 from robnas.models.build import describe
+from robnas.models.count import count
 from robnas.study import Pool
 
 MANUAL = {
@@ -89,17 +90,9 @@ def numbers(folder: Path) -> Run:
 
 
 def size(folder: Path) -> Run:
-    """Of the model as it was trained: weights that are trained, and multiply-adds for one of its images."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from robnas.checkpoint_file import read
-
-    shape = read(folder / "checkpoints" / "last.ckpt")["hyper_parameters"]["image_shape"]
+    """Of the model as it was trained, for one of its images."""
     model = robnas.load(folder)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, *shape))
-    return {"parameters": sum(p.numel() for p in model.parameters()), "flops": counter.get_total_flops() // 2}
+    return count(model.to("meta"), tuple(model.architecture["image_shape"]))._asdict()
 
 
 # What is shown

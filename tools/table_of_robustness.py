@@ -17,7 +17,7 @@ from table_of_models import KINDS, TITLES
 
 from robnas.errors import unknown
 from robnas.models.build import describe
-from robnas.results import Rows
+from robnas.results import Row, Rows
 from robnas.study import Pool
 
 METHODS = {
@@ -84,16 +84,17 @@ def attack_command(folder: Path) -> list[str]:
 
 def numbers(folder: Path) -> Run:
     """family, accuracy, n and seconds of a training; robust_accuracy, its n, attack_seconds and queries of the attack on it."""
-    (robust,) = [row for row in Rows(folder / "results.jsonl").read() if row.metric == "robust_accuracy" and ours(row.params)]
+    (robust,) = [row for row in Rows(folder / "results.jsonl").read() if ours(row)]
     attack = {"robust_accuracy": robust.value, "robust_n": robust.n, "attack_seconds": robust.seconds, "queries": robust.queries}
     return {"family": robust.family, **side_by_side.training(folder), "cpu_seconds": cpu_seconds.read(folder), **attack}
 
 
-def ours(params: dict[str, Any]) -> bool:
-    """Whether a row is of this table's attack, on the whole test set: others may have been run on the same model."""
-    numbers = {"eps": 8 / 255, "step_size": 2 / 255, "steps": 20, "n_restarts": 5}
-    close = all(abs(float(params.get(name, -1)) - value) < 1e-9 for name, value in numbers.items())
-    return close and params.get("goal") == ATTACK["goal"] and "inputs" not in params
+def ours(row: Row) -> bool:
+    """Whether it is robust accuracy under this table's attack, on the whole test set: others may have been run on the same model."""
+    same = {"goal": "untargeted", "eps": 8 / 255, "step_size": 2 / 255, "steps": 20, "n_restarts": 5}
+    if row.metric != "robust_accuracy" or row.plugin != "pgd" or row.norm != "linf" or "inputs" in row.params:
+        return False
+    return all(row.params.get(name) == value for name, value in same.items())
 
 
 # What is shown

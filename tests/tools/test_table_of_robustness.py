@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,12 +48,14 @@ def test_every_method_is_a_config():
 
 
 def test_only_rows_of_the_tables_own_attack_count(tmp_path):
-    own = {"eps": 8 / 255, "step_size": 2 / 255, "steps": 20, "n_restarts": 5, "goal": "untargeted"}
-    others = [own | {"eps": 4 / 255}, own | {"goal": "most_likely"}, own | {"steps": 7}, own | {"inputs": 64}, own | {"n_restarts": 1}]
-    assert [tool.ours(params) for params in [own, *others]] == [True, False, False, False, False, False]
+    params = {"eps": 8 / 255, "step_size": 2 / 255, "steps": 20, "n_restarts": 5, "goal": "untargeted"}
+    own = Row("robust_accuracy", 0.1, plugin="pgd", params=params, n=360, norm="linf", family="nas", seconds=2.0)
+    asked = [{"eps": 4 / 255}, {"goal": "most_likely"}, {"steps": 7}, {"inputs": 64}, {"n_restarts": 1}]
+    others = [replace(own, params=params | other) for other in asked]
+    others += [replace(own, **other) for other in ({"norm": "l2"}, {"metric": "asr"}, {"plugin": "apgd"})]
+    assert [tool.ours(row) for row in [own, *others]] == [True, *[False] * 8]
     (tmp_path / "metrics.csv").write_text("step,epoch,seconds\n1,0,12.5\n")
-    robust = [Row("robust_accuracy", i / 10, plugin="pgd", params=p, n=360, seconds=2.0) for i, p in enumerate([own, *others], 1)]
-    Rows(tmp_path / "results.jsonl").write([Row("accuracy", 0.9, kind="train", plugin="accuracy", n=360), *robust])
+    Rows(tmp_path / "results.jsonl").write([Row("accuracy", 0.9, kind="train", plugin="accuracy", n=360), own, *others[:5]])
     found = tool.numbers(tmp_path)
     assert (found["accuracy"], found["robust_accuracy"], found["training_seconds"], found["cpu_seconds"]) == (0.9, 0.1, 12.5, None)
 
