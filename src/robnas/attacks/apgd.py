@@ -1,42 +1,89 @@
-"""Auto-PGD (Croce & Hein, 2020): Algorithm 1, with the cross-entropy as the loss (see `Goal.losses`). It chooses its own step size."""
+"""Auto-PGD (Croce & Hein, 2020): Algorithm 1, in L∞ and L2. It chooses its own step size."""
 
 from itertools import pairwise
 from math import ceil
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from robnas.attacks import losses, norms
 from robnas.attacks.base import Evasion
+from robnas.attacks.goal import Goal
+from robnas.attacks.losses import Aimed
 from robnas.attacks.state import State
 from robnas.attacks.victim import WhiteBox
+from robnas.errors import UserError, require, unknown
+
+LOSSES = (*losses.NAMED, "targeted_dlr")
 
 
 class APGD(Evasion):
-    """White-box evasion inside an L∞ ball, no step size to choose. Where η is halved, a run goes on from its best x.
+    """White-box evasion inside a ball, no step size to choose. Where η is halved, a run goes on from its best x.
 
     Args:
         eps: radius ε of the ball, in pixels of [0, 1].
         steps: N_iter of Algorithm 1.
-        n_restarts: runs in all, each from another uniform point of the ball.
+        n_restarts: runs in all (with targeted_dlr: for each class), each from another uniform point of the ball.
         goal: "untargeted", "most_likely" or "least_likely".
         rho: share of steps that must raise the loss between two checkpoints, else η is halved (ρ).
-        kwargs: max_inputs and only_correct, see `Evasion`.
+        norm: "linf", or "l2", where steps have the direction of the gradient and length η.
+        loss: "log_odds" (APGD-CE without its rounding, see `Goal.losses`), "cross_entropy", "margin", "dlr" (Eq. 6), or
+            "targeted_dlr" (Eq. 7), APGD-T of AutoAttack: untargeted, by way of the most likely classes one after another.
+        n_targets: how many of these, all other classes where the model has no more; with targeted_dlr alone.
+        kwargs: max_inputs, only_correct and eot, see `Evasion`.
     """
 
+    scales: ClassVar[dict[str, dict[str, Any]]] = {"tiny": {"n_targets": 3}}
+
     def __init__(
-        self, eps: float = 8 / 255, steps: int = 50, n_restarts: int = 1, goal: str = "untargeted", rho: float = 0.75, **kwargs: Any
+        self,
+        eps: float = 8 / 255,
+        steps: int = 50,
+        n_restarts: int = 1,
+        goal: str = "untargeted",
+        rho: float = 0.75,
+        norm: str = "linf",
+        loss: str = "log_odds",
+        n_targets: int = 9,
+        **kwargs: Any,
     ) -> None:
+        self.rho, self.norm, self.loss, self.n_targets = rho, norm, loss, n_targets
         super().__init__(eps=eps, steps=steps, n_restarts=n_restarts, goal=goal, **kwargs)
-        self.rho = rho
+
+    def check(self) -> None:
+        """Raise UserError for an argument out of range."""
+        super().check()
+        if self.loss not in LOSSES:
+            raise unknown("loss", str(self.loss), LOSSES)
+        require(isinstance(self.n_targets, int) and self.n_targets >= 1, f"n_targets: {self.n_targets} is not a whole number ≥ 1")
+        others = "targeted_dlr goes through the likely classes itself"
+        require(self.loss != "targeted_dlr" or self.goal == "untargeted", f"goal: {self.goal} with loss: {others}; untargeted is needed")
+
+    def runs(self, classes: int) -> int:
+        """n_restarts for each class that is aimed at."""
+        return self.n_restarts * (min(self.n_targets, classes - 1) if self.loss == "targeted_dlr" else 1)
+
+    def aim(self, goal: Goal, clean: Tensor, run: int) -> Goal:
+        """With targeted_dlr the class that the model ranks next on the clean image, the label left out. clean: [B, m]."""
+        if self.loss != "targeted_dlr":
+            return goal
+        ranked = clean.scatter(1, goal.label[:, None], -torch.inf).argsort(1, descending=True, stable=True)
+        return Aimed(goal.label, None, goal.confidence, aim=ranked[:, run // self.n_restarts])
+
+    def losses(self, goal: Goal, logits: Tensor) -> Tensor:
+        """f of Algorithm 1 by its name: [B, m] → [B]."""
+        if self.loss == "targeted_dlr" and not isinstance(goal, Aimed):
+            raise UserError("loss: targeted_dlr has no class to aim at here; dlr, margin or log_odds will do")
+        return losses.named(self.loss, goal, logits)
 
     def start(self, s: State) -> Tensor:
         """x_0 uniform in the ball; η = 2ε."""
         zeros = torch.zeros(len(s), dtype=s.x.dtype, device=s.x.device)
-        s.eta, s.rises, s.halved = zeros + 2 * self.eps, zeros, zeros.bool()
+        s.eta, s.rises, s.halved = zeros + 2 * self.reach(s.x), zeros, zeros.bool()
         s.f, s.f_max, s.f_max_then = zeros - torch.inf, zeros - torch.inf, zeros - torch.inf
         s.x_max, s.g_max, s.x_before = s.x, torch.zeros_like(s.x), s.x
-        return self.project(s.x + s.uniform(-self.eps, self.eps), s.x)
+        return self.uniform_in_ball(s)
 
     def step(self, victim: WhiteBox, s: State) -> Tensor:
         """From x_k to x_{k+1}. A checkpoint's choice is made once f(x_k) is known, a step later than printed, as in its authors' code."""
@@ -54,7 +101,7 @@ class APGD(Evasion):
             s.eta, s.halved = where(halve, s.eta / 2, s.eta), halve
             s.rises, s.f_max_then = torch.zeros_like(s.rises), s.f_max
             x_k, gradient = where(halve, s.x_max, x_k), where(halve, s.g_max, gradient)
-        z = self.project(x_k + s.eta.view(-1, 1, 1, 1) * gradient.sign(), s.x)
+        z = self.project(x_k + norms.steepest(gradient, self.norm) * s.eta.view(-1, *[1] * (s.x.ndim - 1)), s.x)
         x_next = z if s.t == 0 else self.project(x_k + 0.75 * (z - x_k) + 0.25 * (x_k - s.x_before), s.x)  # α = 0.75
         s.x_before = x_k
         return x_next

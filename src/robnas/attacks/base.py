@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from math import inf, isnan
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,8 @@ __all__ = ["Attack", "Evasion", "EvasionResult", "State"]
 ACCESS = ("white", "score", "label")
 
 
-class Inputs(NamedTuple):
+@dataclass(frozen=True)
+class Inputs:
     """Some inputs before an attack. x: [B, C, H, W] in [0, 1]; y: [B] labels; index: [B] their numbers; clean: [B, m] logits of x."""
 
     x: Tensor

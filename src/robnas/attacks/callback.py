@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from typing import Any, ClassVar, Protocol
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -28,6 +29,20 @@ class Result(Protocol):
 
     def outcomes(self) -> dict[str, Tensor]:
         """Each [N]."""
+
+
+class Part(NamedTuple):
+    """One of the measurements that an attack makes at once.
+
+    Args:
+        name: in tables and of its file of outcomes.
+        attack: what its rows are about.
+        more: what their `params` say beyond that attack's own arguments.
+    """
+
+    name: str
+    attack: Attack
+    more: dict[str, Any]
 
 
 class Attack(Callback):
@@ -60,12 +75,27 @@ class Attack(Callback):
         """The copy that answers and counts; a prepared one passes."""
         return Victim.prepare(model)
 
+    # What an attack that is made of several writes: both with the same keys
+
+    def parts(self) -> dict[str, Part]:
+        """What is measured, by its name for loggers: the attack itself."""
+        return {self.name: Part(self.name, self, {})}
+
+    def results(self, victim: Victim, x: Tensor, y: Tensor, index: Tensor, seed: int) -> Mapping[str, Result]:
+        """Of some inputs."""
+        return {self.name: self(victim, x, y, index=index, seed=seed)}
+
+    def arguments(self) -> dict[str, Any]:
+        """What the attack was built with, as its rows say it."""
+        return results.init_arguments(self, Attack)
+
     # Lightning's hooks
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prepare the victim once."""
-        self._victim, self._seen, self._seconds = self.prepare(pl_module), 0, 0.0
-        self._parts: list[Outcomes] = []
+        self._victim, self._seen = self.prepare(pl_module), 0
+        self._found: dict[str, list[Outcomes]] = {}
+        self._seconds: dict[str, float] = {}
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -77,27 +107,31 @@ class Attack(Callback):
             x, y, index = x[rows], y[rows], index[rows]
         if len(x):
             seed = results.of_trainer(trainer)[1].get("attack_seed") or 0
-            result = self(self._victim, x, y, index=index, seed=seed)
-            self._parts.append({k: v.detach().cpu().numpy() for k, v in result.outcomes().items()})
-            self._seconds += result.seconds
+            for name, result in self.results(self._victim, x, y, index, seed).items():
+                self._found.setdefault(name, []).append({k: v.detach().cpu().numpy() for k, v in result.outcomes().items()})
+                self._seconds[name] = self._seconds.get(name, 0.0) + result.seconds
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put together what all ranks found: rows, outcomes per input, loggers."""
-        gathered = collectives.gather((self._parts, self._seconds))
-        parts = [part for parts, _ in gathered for part in parts]
-        if not parts:
-            warnings.warn(
-                f"{self.name}: the test set has no input with an index below {self.max_inputs}; nothing was attacked", stacklevel=2
-            )
-            return
-        outcomes = {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+        gathered = collectives.gather((self._found, self._seconds))
+        self.rows = ()
+        for name, part in self.parts().items():
+            found = [outcomes for mine, _ in gathered for outcomes in mine.get(name, [])]
+            self.rows += self._enter(trainer, name, part, found, max(seconds.get(name, 0.0) for _, seconds in gathered))
+
+    def _enter(self, trainer: Trainer, name: str, part: Part, found: list[Outcomes], seconds: float) -> tuple[Row, ...]:
+        if not found:
+            warnings.warn(f"{name}: the test set has no input with an index below {self.max_inputs}; nothing was attacked", stacklevel=2)
+            return ()
+        outcomes = {k: np.concatenate([some[k] for some in found]) for k in found[0]}
         _, first = np.unique(outcomes["index"], return_index=True)  # in the order of the data set; a padding sampler repeats some
         outcomes = {k: v[first] for k, v in outcomes.items()}
-        self.rows = self._rows(trainer, outcomes, max(seconds for _, seconds in gathered))
+        rows = self._rows(trainer, part, outcomes, seconds)
         if trainer.is_global_zero and (n := int(outcomes["errored"].sum())):
             which = ", ".join(map(str, outcomes["index"][outcomes["errored"]][:8])) + (", …" if n > 8 else "")
-            warnings.warn(f"{self.name}: the model gave no numbers (NaN) on {n} inputs; counted apart: {which}", stacklevel=2)
-        summary.log(trainer.loggers, self.name, self.rows)
+            warnings.warn(f"{name}: the model gave no numbers (NaN) on {n} inputs; counted apart: {which}", stacklevel=2)
+        summary.log(trainer.loggers, name, rows)
+        return rows
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The last attack prints the table of all, unless the trainer has a verb that does."""
@@ -109,20 +143,27 @@ class Attack(Callback):
         """Let the copies go."""
         vars(self).pop("_victim", None)
 
-    def _rows(self, trainer: Trainer, outcomes: Outcomes, seconds: float) -> tuple[Row, ...]:
+    def _rows(self, trainer: Trainer, part: Part, outcomes: Outcomes, seconds: float) -> tuple[Row, ...]:
         store, origin = results.of_trainer(trainer)
-        params = results.init_arguments(self, Attack)
+        attack = part.attack
+        params = attack.arguments() | part.more
         if getattr(trainer, "limit_test_batches", 1.0) != 1.0:  # another measurement than that of the whole test set
             params["inputs"] = len(outcomes["index"])
         common: dict[str, Any] = {"attack_seed": 0, "victim": self._victim.digest} | origin
-        where = results.outcomes_name(self.name, params, *(common.get(k) for k in ("job", "victim", "attack_seed", "dataset")))
-        common |= {"kind": "attack", "plugin": type(self).__name__.lower(), "params": params, "access": self.access, "norm": self.norm}
+        where = results.outcomes_name(part.name, params, *(common.get(k) for k in ("job", "victim", "attack_seed", "dataset")))
+        common |= {
+            "kind": "attack",
+            "plugin": type(attack).__name__.lower(),
+            "params": params,
+            "access": attack.access,
+            "norm": attack.norm,
+        }
         common |= {k: int(outcomes[k].sum()) for k in ("queries", "eligible", "errored")} | {"seconds": round(seconds, 3)}
         if trainer.is_global_zero:
             common["outcomes"] = store.write_outcomes(where, outcomes)
         rows = tuple(
             Row(metric=metric, value=hits / n if n else None, n=n, ci=wilson(hits, n), ci_method="wilson", **common)
-            for metric, (hits, n) in self.proportions(outcomes).items()
+            for metric, (hits, n) in attack.proportions(outcomes).items()
         )
         if trainer.is_global_zero:
             store.write(rows)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robnas.errors import unknown
+from robnas.errors import require, unknown
 
 GOALS = ("untargeted", "most_likely", "least_likely")
 
@@ -25,10 +25,12 @@ class Goal:
     Args:
         label: [B] the true class.
         target: [B] the wanted class; None where any class but the label will do.
+        confidence: probability that the wanted class must exceed as well, in [0, 1). 0: the class alone counts.
     """
 
     label: Tensor
     target: Tensor | None = None
+    confidence: float = 0.0
 
     @classmethod
     def of(cls, name: str, logits: Tensor, label: Tensor) -> Goal:
@@ -53,13 +55,19 @@ class Goal:
         return against if self.target is None else -against
 
     def reached(self, logits: Tensor) -> Tensor:
-        """[B, m] logits, probabilities or any other scores → [B] bool."""
-        return margin(logits, self.label) <= 0 if self.target is None else margin(logits, self.target) >= 0
+        """[B, m] logits, probabilities or any other scores → [B] bool. With a confidence: logits, or logarithms of probabilities."""
+        done = margin(logits, self.label) <= 0 if self.target is None else margin(logits, self.target) >= 0
+        if self.confidence:
+            p = logits.softmax(1)
+            p = p.scatter(1, self.label[:, None], 0).amax(1) if self.target is None else p.gather(1, self.target[:, None]).squeeze(1)
+            done = done & (p > self.confidence)
+        return done
 
     def reached_by(self, label: Tensor) -> Tensor:
-        """[B] classes that a label-only victim answered → [B] bool."""
+        """[B] classes that a label-only victim answered → [B] bool. Raises UserError where a confidence is asked for."""
+        require(not self.confidence, f"confidence: {self.confidence} cannot be seen by an attack that is told labels only")
         return label != self.label if self.target is None else label == self.target
 
     def select(self, rows: Tensor) -> Goal:
         """Of some inputs only: rows are positions or a mask."""
-        return Goal(self.label[rows], None if self.target is None else self.target[rows])
+        return Goal(self.label[rows], None if self.target is None else self.target[rows], self.confidence)

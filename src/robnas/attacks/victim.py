@@ -27,12 +27,16 @@ class Victim:
     Attributes:
         prepared: how the fast copy was made, in words.
         digest: names the weights.
+        flags: what the first inputs showed that makes results doubtful: "random" (another answer each time), "probabilities" (softmax
+            as output). A warning says so as well.
     """
 
     def __init__(self, original: nn.Module, fast: nn.Module, prepared: str) -> None:
         self._original, self._fast, self.prepared = original, fast, prepared
         self._layout = torch.contiguous_format  # of what the models are given
-        self._compared = fast is original
+        self._compared = False
+        self._untouched: Victim | None = None
+        self.flags: set[str] = set()
         first = next((t for t in (*original.parameters(), *original.buffers()) if t.is_floating_point()), None)
         self.device = None if first is None else first.device  # None: those of the pixels
         self.dtype = None if first is None else first.dtype
@@ -51,6 +55,15 @@ class Victim:
             twin = twin.to(memory_format=torch.channels_last)
         prepared = f"{n} BatchNorms folded, channels_last" + (f"; not traceable: {', '.join(sorted(set(untraced)))}" if untraced else "")
         return cls(original, twin, prepared)
+
+    def as_given(self) -> Victim:
+        """The same model, asked as it was handed over: nothing folded, pixels as they lie."""
+        if self._fast is self._original and self._layout is torch.contiguous_format:
+            return self
+        if self._untouched is None:
+            twin = evaluation_copy(self._original).to(memory_format=torch.contiguous_format)
+            self._untouched = Victim(twin, twin, "as given")
+        return self._untouched
 
     def take(self, x: Tensor) -> Tensor:
         """Pixels from anywhere, on the victim's device and in its precision. Raises UserError where they are not in [0, 1]."""
@@ -75,23 +88,27 @@ class Victim:
         """Once, on the first inputs: is the fast copy the same function? If so, the original does with channels_last as well."""
         self._compared = True
         logits = self.judge(x)
-        self._layout = torch.channels_last
-        if not (reason := self._difference(x, logits)):
-            self._original.to(memory_format=torch.channels_last)
-            return
-        self._fast, self._layout, self.prepared = self._original, torch.contiguous_format, f"as given ({reason})"
-        if not torch.equal(self.judge(x).nan_to_num(), logits.nan_to_num()):
-            warnings.warn("the model answers the same input differently each time (dropout left on?): results will vary", stacklevel=2)
+        if probabilities(logits):
+            self._flag("probabilities", "the model answers rows that sum to 1: a softmax as output? Attacks expect logits before it")
+        if self._fast is not self._original:
+            self._layout = torch.channels_last
+            if not (reason := self._difference(x, logits)):
+                self._original.to(memory_format=torch.channels_last)
+                return
+            self._fast, self._layout, self.prepared = self._original, torch.contiguous_format, f"as given ({reason})"
+        if not same(self.judge(x), logits):
+            self._flag("random", "the model answers the same input differently each time (dropout left on?): results will vary")
+
+    def _flag(self, name: str, says: str) -> None:
+        self.flags.add(name)
+        warnings.warn(says, stacklevel=2)
 
     def _difference(self, x: Tensor, logits: Tensor) -> str:
         try:
             fast = self._ask(x)
         except Exception as error:  # user code in another layout or without its own class: it may raise anything
             return f"the fast copy raises {type(error).__name__}"
-        tolerance = 1e-9 if logits.dtype == torch.float64 else 1e-3
-        size = float(logits.nan_to_num(0, 0, 0).abs().max())
-        same = fast.shape == logits.shape and torch.allclose(fast, logits, rtol=tolerance, atol=tolerance * size, equal_nan=True)
-        return "" if same else "the fast copy gives other logits"
+        return "" if same(fast, logits) else "the fast copy gives other logits"
 
     def _ask(self, x: Tensor) -> Tensor:
         logits: Tensor = self._fast(self._laid_out(x))
@@ -113,6 +130,20 @@ class Victim:
 def answered(values: Tensor) -> Tensor:
     """[B, …] → [B] bool: no NaN and no +∞ (−∞ is a class that a model rules out)."""
     return (values.flatten(1) < torch.inf).all(1)
+
+
+def same(fast: Tensor, logits: Tensor) -> bool:
+    """Whether two answers to the same inputs differ by no more than rounding."""
+    tolerance = 1e-9 if logits.dtype == torch.float64 else 1e-3
+    size = float(logits.nan_to_num(0, 0, 0).abs().max())
+    return fast.shape == logits.shape and torch.allclose(fast, logits, rtol=tolerance, atol=tolerance * size, equal_nan=True)
+
+
+def probabilities(logits: Tensor) -> bool:
+    """Whether [B, m] answers look like a softmax's: in [0, 1], not all of them 0 or 1, and each row sums to 1."""
+    rows = logits[answered(logits)].double()
+    inside = bool(((rows >= 0) & (rows <= 1)).all()) and bool(((rows > 0) & (rows < 1)).any())
+    return inside and torch.allclose(rows.sum(1), torch.ones_like(rows[:, 0]), atol=1e-3)
 
 
 class WhiteBox:
