@@ -222,7 +222,8 @@ def test_it_is_measured_every_so_many_epochs_and_in_the_last(tmp_path, every, ep
 def test_what_validates_is_the_same_attack_with_more_steps_unless_said():
     task = quick(attack=PGD(eps=4 / 255, step_size=1 / 255, steps=3, n_restarts=1))
     v = task.valid_attack
-    assert (v.eps, v.step_size, v.steps, v.n_restarts, v.goal) == (4 / 255, 1 / 255, 10, 1, "untargeted")
+    assert (v.eps, v.step_size, v.steps, v.n_restarts, v.goal, v.norm) == (4 / 255, 1 / 255, 10, 1, "untargeted", "linf")
+    assert quick(attack=PGD(eps=2.0, step_size=0.5, n_restarts=1, norm="l2")).valid_attack.norm == "l2"
 
 
 class Falling(AdversarialClassifier):
@@ -357,6 +358,24 @@ def test_the_row_says_how_it_was_trained(run):
     assert row.params | expected == row.params
     assert (row.kind, row.plugin, row.metric) == ("train", "accuracy", "accuracy")
     assert "beta" not in row.params
+
+
+# What it is for
+
+
+@pytest.mark.slow
+def test_robust_accuracy_rises_by_a_third_at_least(tmp_path):
+    """A few epochs on digits: fast training against plain training, PGD with 20 steps and 5 restarts on the test images."""
+    robust = {}
+    for kind in (Classifier, AdversarialClassifier):
+        arguments = {"method": "fast", "valid_every": 0} if kind is AdversarialClassifier else {}
+        task, data = kind(network="resnet", size="tiny", **arguments), digits(batch_size=64)
+        trainer(tmp_path, max_epochs=12, limit_train_batches=1.0).fit(task, data)
+        x, y, index = (torch.cat(parts) for parts in zip(*data.test_dataloader(), strict=True))
+        found = PGD(steps=20, n_restarts=5)(task, x, y, index)
+        assert found.correct.float().mean() > 0.9
+        robust[kind] = found.robust.float().mean().item()
+    assert robust[AdversarialClassifier] > robust[Classifier] + 1 / 3
 
 
 # What does not go

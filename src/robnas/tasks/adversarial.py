@@ -1,7 +1,7 @@
 """Adversarial training: PGD (Madry et al., 2018; Table 6), TRADES (Zhang et al., 2019), free and fast (Shafahi; Wong et al., 2019–20)."""
 
 from collections.abc import Callable
-from math import ceil
+from math import ceil, inf
 from typing import Any, ClassVar
 
 import torch
@@ -49,7 +49,7 @@ class AdversarialClassifier(Classifier):
         attack: untargeted, with a finite ε; any `Evasion`. If not given: ε = 8/255 and the method's own steps (`ATTACKS`).
         beta: β of TRADES, 1/λ of its Eq. 5; the other methods have none.
         replays: m of "free"; the other methods have none.
-        valid_attack: by which robust accuracy on validation is measured; PGD, 10 steps of ε/4 within the ε of `attack` if not given.
+        valid_attack: by which robust accuracy on validation is measured; PGD, 10 steps of ε/4 within the ball of `attack` if not given.
         valid_inputs: of the validation images the first so many are attacked.
         valid_every: epochs from one measurement to the next, the first and the last epoch always among them; 0: never.
         recipe: arguments of `Classifier`.
@@ -80,7 +80,7 @@ class AdversarialClassifier(Classifier):
         attack = attack or ATTACKS[method]()
         suits(attack, method)
         self.method, self.attack, self.beta, self.replays = method, attack, beta, replays
-        self.valid_attack = valid_attack or PGD(eps=attack.eps, step_size=attack.eps / 4, steps=10, n_restarts=1)
+        self.valid_attack = valid_attack or PGD(eps=attack.eps, step_size=attack.eps / 4, steps=10, n_restarts=1, norm=attack.norm)
         self.valid_inputs, self.valid_every = valid_inputs, valid_every
         self.perturbation = Perturbation()
         self._epochs: int | None = None
@@ -219,7 +219,7 @@ def suits(attack: Evasion, method: str) -> None:
     """Raises UserError where an attack is not what a method raises its loss with."""
     name = f"attack: {type(attack).__name__.lower()}"
     require(attack.goal == "untargeted", f"{name} has the goal {attack.goal}; adversarial training raises the label's loss: untargeted")
-    require(0 <= attack.eps <= 1, f"{name} has eps {attack.eps}; adversarial training needs a ball, in pixels of [0, 1]")
+    require(attack.eps < inf, f"{name} has eps {attack.eps}; adversarial training needs a ball of finite radius")
     white = f"{name} asks for {attack.access}s alone; adversarial training by {method} needs an attack with gradients"
     require(attack.access == "white", white)
     if method in ("free", "fast"):
