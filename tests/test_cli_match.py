@@ -13,7 +13,7 @@ def test_options_to_paste(capsys):
     said = robnas("match resnet darts --parameters 3M", capsys)
     assert said.status == 0
     first, second, command = said.out.splitlines()
-    assert first.split("  ") == ["resnet", "2.98 M parameters", "149 M FLOPs", "-0.8%", "{depth: 18, width: 33}"]
+    assert first.split("  ") == ["resnet", "2.97 M parameters", "148 M FLOPs", "-0.8%", "{depth: 18, width: 33}"]
     assert second.endswith("{layers: 20, init_channels: 34}")
     assert command.endswith("--model.network=resnet --model.options='{depth: 18, width: 33}'")
     assert yaml.safe_load(first[first.index("{") :]) == {"depth": 18, "width": 33}

@@ -156,6 +156,15 @@ def test_bit_of_narrow_and_odd_widths(width):
     assert on_meta(lambda: model("bit", width=width))(torch.rand(2, 3, 32, 32, device="meta")).shape == (2, 10)
 
 
+@pytest.mark.parametrize("width", [1, 33, 64])
+def test_the_stem_is_as_wide_as_the_first_stage(width):
+    """Not timm's next even number, with a projection that no other width has."""
+    basic, bottleneck = (on_meta(lambda d=depth: model("resnet", depth=d, width=width)) for depth in (18, 50))
+    assert (basic.conv1.out_channels, basic.bn1.num_features, basic.layer1[0].conv1.in_channels) == (width, width, width)
+    assert basic.layer1[0].downsample is None
+    assert (bottleneck.layer1[0].conv1.in_channels, bottleneck.layer1[0].downsample[0].in_channels) == (width, width)
+
+
 @pytest.mark.parametrize("name", ["resnet", "vgg", "wide_resnet", "dla"])
 @pytest.mark.parametrize("width", [1, 3, 7])
 def test_odd_widths(name, width):

@@ -38,7 +38,7 @@ def test_the_closest_width_is_that_of_all(start, step, budget):
     assert closest(lambda w: w * w, budget, start, step, least=16) == min((w for w in widths if w >= 16), key=lambda w: abs(w * w - budget))
 
 
-@pytest.mark.parametrize("name", [*MANUAL, *sizes()])
+@pytest.mark.parametrize("name", sizes())
 def test_the_paper_s_own_size_gives_the_paper_s_own_options(name):
     axes = MANUAL.get(name, CELLS)
     found = matched(name, parameters=sizes()[name].parameters)

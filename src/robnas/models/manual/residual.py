@@ -61,10 +61,30 @@ def residual_network(
         base_width=base_width,
         zero_init_last=False,
     )
-    network.conv1 = stem(image_shape[0], network.bn1.num_features)
+    network.conv1 = stem(image_shape[0], width)
+    if network.bn1.num_features != width:
+        _odd_stem(network, width)
     network.maxpool = nn.Identity()
     if len(blocks) == 3:
         network.layer4 = nn.Identity()
         network.fc = nn.Linear(channels[2] * BLOCKS[block].expansion, num_classes)
     keep_resolution([network.layer2, network.layer3, network.layer4], min(image_shape[1:]))
     return network  # type: ignore[no-any-return]
+
+
+def _odd_stem(network: Any, width: int) -> None:
+    """timm's stem has an even number of channels, and its first block a projection from there; here both have `width`."""
+    first = network.layer1[0]
+    network.bn1 = nn.BatchNorm2d(width)
+    if isinstance(first, BasicBlock):
+        first.downsample = None
+        first.conv1 = stem(width, first.conv1.out_channels)
+    else:
+        first.conv1 = _pointwise(width, first.conv1.out_channels)
+        first.downsample[0] = _pointwise(width, first.downsample[0].out_channels)
+
+
+def _pointwise(c_in: int, c_out: int) -> nn.Conv2d:
+    conv = nn.Conv2d(c_in, c_out, 1, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
