@@ -48,24 +48,36 @@ def test_every_family_is_a_plug_in_of_the_manual_kind(name):
     assert describe(name) == {"name": name, "family": "manual", "plugin": name}
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "theirs", "stem", "c_out"),
-    [  # stem: weights of a 7×7 convolution less those of the 3×3 one
-        ("resnet", {}, torchvision.models.resnet18, 40 * 3 * 64, 512),
-        ("resnet", {"depth": 34}, torchvision.models.resnet34, 40 * 3 * 64, 512),
-        ("resnet", {"depth": 50}, torchvision.models.resnet50, 40 * 3 * 64, 2048),
-        ("resnext", {}, torchvision.models.resnext50_32x4d, 40 * 3 * 64, 2048),
-        ("wide_resnet", {}, torchvision.models.wide_resnet50_2, 40 * 3 * 64, 2048),
-        ("wide_resnet", {"depth": 101}, torchvision.models.wide_resnet101_2, 40 * 3 * 64, 2048),
-        ("densenet", {}, torchvision.models.densenet121, 40 * 3 * 64, 1024),
-        ("densenet", {"depth": 161, "growth": 48}, torchvision.models.densenet161, 40 * 3 * 96, 2208),
-        ("bit", {}, lambda: timm.create_model("resnetv2_50x1_bit"), 40 * 3 * 64, 2048),
-        ("dla", {}, lambda: timm.create_model("dla34"), 40 * 3 * 16, 512),
-    ],
-)
+LIBRARIES = [  # channels of the stem, and of what the classifier sees
+    ("resnet", {}, torchvision.models.resnet18, 64, 512),
+    ("resnet", {"depth": 34}, torchvision.models.resnet34, 64, 512),
+    ("resnet", {"depth": 50}, torchvision.models.resnet50, 64, 2048),
+    ("resnext", {}, torchvision.models.resnext50_32x4d, 64, 2048),
+    ("wide_resnet", {}, torchvision.models.wide_resnet50_2, 64, 2048),
+    ("wide_resnet", {"depth": 101}, torchvision.models.wide_resnet101_2, 64, 2048),
+    ("densenet", {}, torchvision.models.densenet121, 64, 1024),
+    ("densenet", {"depth": 161, "growth": 48}, torchvision.models.densenet161, 96, 2208),
+    ("bit", {}, lambda: timm.create_model("resnetv2_50x1_bit"), 64, 2048),
+    ("dla", {}, lambda: timm.create_model("dla34"), 16, 512),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "theirs", "stem", "c_out"), LIBRARIES)
 def test_parameters_are_the_libraries_own_but_for_stem_and_classes(name, options, theirs, stem, c_out):
     ours = on_meta(lambda: model(name, **options))
-    assert parameters(ours) == parameters(on_meta(theirs)) - stem - classifier(c_out)
+    assert parameters(ours) == parameters(on_meta(theirs)) - 40 * 3 * stem - classifier(c_out)  # 3×3 instead of 7×7
+
+
+@pytest.mark.parametrize(("name", "options", "theirs", "stem", "c_out"), [row for row in LIBRARIES if not row[1]])
+def test_multiply_adds_are_the_libraries_own_but_for_stem_and_classes(name, options, theirs, stem, c_out):
+    """Behind a stem and a pool that halve, an image of 128×128 pixels is as large as 32×32 ones are here."""
+    before = 147 * stem * 64**2
+    after = 27 * stem * 32**2
+    if name == "dla":  # its stem keeps the resolution, and levels 0 and 1, of 16 and 32 channels, stand before the halvings
+        before = (147 * 16 + 9 * 16 * 16) * 128**2 + 9 * 16 * 32 * 64**2
+        after = (27 * 16 + 9 * 16 * 16 + 9 * 16 * 32) * 32**2
+    expected = multiply_adds(on_meta(theirs), 128) - before + after - 990 * c_out
+    assert multiply_adds(on_meta(lambda: model(name, **options))) == expected
 
 
 def test_published_sizes():
@@ -74,6 +86,14 @@ def test_published_sizes():
     plan = [3, 64, 64, 128, 128, 256, 256, 512, 512, 512, 512]
     by_hand = sum(9 * a * b + 3 * b for a, b in pairwise(plan)) + 512 * 10 + 10  # bias, and batch norm's two
     assert parameters(on_meta(lambda: model("vgg"))) == by_hand
+
+
+def test_published_multiply_adds():
+    """WRN-28-10: 5.2 G (Zagoruyko and Komodakis, 2016, as others count it); VGG-13 by hand, two layers at each resolution."""
+    assert multiply_adds(on_meta(lambda: model("wide_resnet", depth=28, factor=10))) == pytest.approx(5.2e9, rel=0.01)
+    plan = [3, 64, 64, 128, 128, 256, 256, 512, 512, 512, 512]
+    by_hand = sum(9 * a * b * (32 >> i // 2) ** 2 for i, (a, b) in enumerate(pairwise(plan))) + 5120
+    assert multiply_adds(on_meta(lambda: model("vgg"))) == by_hand
 
 
 def test_multiply_adds_of_resnet_18_by_hand():
