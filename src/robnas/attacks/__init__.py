@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from robnas.attacks.base import Evasion
     from robnas.attacks.callback import Attack
     from robnas.attacks.goal import Goal
+    from robnas.attacks.hopskipjump import HopSkipJump
+    from robnas.attacks.nes import NES
     from robnas.attacks.pgd import PGD
     from robnas.attacks.result import EvasionResult
     from robnas.attacks.state import State
     from robnas.attacks.victim import BlackBox, Victim, WhiteBox
 
-__all__ = ["APGD", "PGD", "Attack", "BlackBox", "Evasion", "EvasionResult", "Goal", "State", "Victim", "WhiteBox"]
+__all__ = ["APGD", "NES", "PGD", "Attack", "BlackBox", "Evasion", "EvasionResult", "Goal", "HopSkipJump", "State", "Victim", "WhiteBox"]
 __getattr__ = lazy.names(
     __name__,
     {
@@ -22,6 +24,8 @@ __getattr__ = lazy.names(
         "base": "Evasion",
         "callback": "Attack",
         "goal": "Goal",
+        "hopskipjump": "HopSkipJump",
+        "nes": "NES",
         "pgd": "PGD",
         "result": "EvasionResult",
         "state": "State",

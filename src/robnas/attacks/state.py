@@ -77,6 +77,15 @@ class State:
         """[B, *shape] standard normal, likewise."""
         return seeds.normal(self.index, *self._draw(shape), dtype=self.x.dtype)
 
+    def streams(self, n: int) -> Tensor:
+        """[B, n] int64: names of n random streams of each input, to draw from in any order, any number at once."""
+        return seeds.bits(self.index, n, *self._draw(())[1:])
+
+    @property
+    def answered(self) -> Tensor:
+        """[B] bool: the victim has always given numbers (no NaN) for this input."""
+        return self._answered[self._rows]
+
     def _draw(self, shape: tuple[int, ...] | None) -> tuple[Any, ...]:
         self._draws += 1
         return tuple(self.x.shape[1:]) if shape is None else shape, self._seed, "attack", self.restart, self._draws

@@ -1,0 +1,180 @@
+"""HopSkipJump (Chen, Jordan & Wainwright, 2020): the nearest image that a model takes for something else, found by labels alone."""
+
+from __future__ import annotations
+
+import warnings
+from math import inf, sqrt
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from robnas.attacks import boundary, norms, starts
+from robnas.attacks.base import Evasion, Inputs
+from robnas.attacks.boundary import Decisions
+from robnas.attacks.progress import bar
+from robnas.attacks.result import EvasionResult
+from robnas.attacks.state import State
+from robnas.attacks.victim import BlackBox, Victim
+from robnas.errors import require
+
+BLEND = 1e-3
+"""To within how much of the way the start is first blended towards the input, in both norms: the authors' code, not the paper."""
+
+
+class HopSkipJump(Evasion):
+    """Label-only evasion without a ball: `distance` is the result. An input for which no start is found, or that gives NaN, is `errored`.
+
+    Algorithm 2, all inputs at once. Kept from the authors' code: δ₁ = 0.1, θ = γ d^−1.5 in L2 and γ d^−2 in L∞ with γ = 1, how the start is
+    blended. Our own: the nearest of the boundary's points that were met is the result, not the last one; loops have an end; directions are
+    uniform on the sphere in L∞ too, as printed. With `only_correct=False` what the model gets wrong has distance 0, and `correct` is False.
+
+    Args:
+        steps: iterations (the paper on AutoML: 50).
+        initial_evaluations, max_evaluations: B_t = min(B₀√t, maximum) directions are asked in iteration t (100; 2,500, which 50 steps
+            never reach).
+        norm: "l2" or "linf", what is made small.
+        goal: "untargeted", "most_likely" (the second class, c₂) or "least_likely" (the last class, c_m). Noise is hardly ever taken for a
+            given class: with a target, give `starts`.
+        gamma: γ, from which θ and δ follow. n_starts: images of noise that are tried as a start, at most.
+        kwargs: max_inputs, only_correct and eot, see `Evasion`.
+    """
+
+    access = "label"
+    errs = "the model gave no numbers (NaN), or no image to start from was found,"
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
+        "tiny": {"steps": 5, "initial_evaluations": 25, "max_evaluations": 100, "max_inputs": 100}
+    }
+
+    def __init__(
+        self,
+        steps: int = 50,
+        initial_evaluations: int = 100,
+        max_evaluations: int = 2500,
+        norm: str = "l2",
+        goal: str = "untargeted",
+        gamma: float = 1.0,
+        n_starts: int = 100,
+        **kwargs: Any,
+    ) -> None:
+        self.norm, self.gamma, self.n_starts = norm, gamma, n_starts
+        self.initial_evaluations, self.max_evaluations = initial_evaluations, max_evaluations
+        self._given: dict[int, Tensor] = {}
+        super().__init__(eps=inf, steps=steps, goal=goal, **kwargs)
+
+    def check(self) -> None:
+        """Raise UserError for an argument out of range."""
+        super().check()
+        for name in ("initial_evaluations", "max_evaluations", "n_starts"):
+            value = getattr(self, name)
+            require(isinstance(value, int) and value >= 1, f"{name}: {value} is not a whole number ≥ 1")
+        first, most = self.initial_evaluations, self.max_evaluations
+        require(first <= most, f"initial_evaluations: {first} is more than max_evaluations, {most}")
+        require(isinstance(self.gamma, int | float) and 0 < self.gamma < inf, f"gamma: {self.gamma} is not a number above 0")
+
+    def __call__(
+        self,
+        model: nn.Module | Victim,
+        x: Tensor,
+        y: Tensor | None = None,
+        index: Tensor | None = None,
+        seed: int = 0,
+        batch_size: int = 256,
+        starts: Tensor | None = None,
+    ) -> EvasionResult:
+        """See `Evasion`. starts: [N, C, H, W] an image for each input that reaches its goal; where it does not, noise is tried."""
+        index = torch.arange(len(x)) if index is None else index
+        if starts is not None:
+            require(starts.shape == x.shape, f"starts: shape {list(starts.shape)}; that of x, {list(x.shape)}, is needed")
+            self._given = dict(zip(index.tolist(), starts, strict=True))
+        try:
+            return super().__call__(model, x, y, index, seed, batch_size)
+        finally:
+            self._given = {}
+
+    def run(self, victim: BlackBox, s: State) -> None:
+        """Algorithm 2, and a last projection to the boundary."""
+        with bar("HopSkipJump", len(s) * self.expected(s.x[0].numel())) as told:
+            self._run(Decisions(victim, s, told), s)
+
+    def _run(self, phi: Decisions, s: State) -> None:
+        s.leave(phi(s.x))  # distance 0
+        self._leave(s, starts.find(phi, s, self._given, self.n_starts))
+        s.x_t = boundary.search(phi, s, BLEND, "l2")
+        s.best, s.near = s.x_t, self.distance(s.x_t, s.x)
+        theta = self.theta(s.x[0].numel()) if len(s) else 1.0
+        for s.t in range(self.steps):
+            self._project(phi, s, theta)
+            if not len(s):
+                return
+            far = self.distance(s.x_t, s.x)
+            delta = torch.full_like(far, 0.1) if s.t == 0 else self.delta(s.x[0].numel()) * far
+            v = boundary.normal(phi, s, delta, self.evaluations(s.t))
+            s.x_t = boundary.jump(phi, s, norms.steepest(v, self.norm), far / sqrt(s.t + 1))
+        self._project(phi, s, theta)
+        s.x_t = settle(phi, s)
+
+    def _project(self, phi: Decisions, s: State, theta: float) -> None:
+        """x_t to the boundary; the nearest point of it that was ever met is kept."""
+        s.x_t = boundary.search(phi, s, theta, self.norm)
+        far = self.distance(s.x_t, s.x)
+        s.best = torch.where(boundary.column(far < s.near, s.x), s.x_t, s.best)
+        s.near = torch.minimum(far, s.near)
+        self._leave(s, s.answered)
+
+    def _leave(self, s: State, stay: Tensor) -> None:
+        """The others leave with the input itself, which reaches no goal."""
+        s.x_t = torch.where(boundary.column(stay, s.x), s.x_t, s.x)
+        s.leave(~stay)
+
+    def evaluations(self, t: int) -> int:
+        """B_t of iteration t, counted from 0."""
+        return min(int(self.initial_evaluations * sqrt(t + 1)), self.max_evaluations)
+
+    def theta(self, d: int) -> float:
+        """θ for images of d values: where Bin-Search stops, as a share of the way."""
+        return min(0.5, self.gamma / (d * sqrt(d) if self.norm == "l2" else d * d))
+
+    def delta(self, d: int) -> float:
+        """δ_t as a share of the distance of x_t: √d θ in L2 and dθ in L∞. (§IV; the paper has the distance of x_{t−1}.)"""
+        return (sqrt(d) if self.norm == "l2" else d) * self.theta(d)
+
+    def expected(self, d: int) -> int:
+        """Queries of an input of d values if its first start is one and no step is halved more than twice."""
+        each = boundary.bisections(self.theta(d))
+        return 4 + boundary.bisections(BLEND) + each + sum(self.evaluations(t) + each + 2 for t in range(self.steps))
+
+    def budget(self, d: int) -> int:
+        """Queries of an input of d values at most."""
+        more = self.n_starts + (boundary.HALVINGS - 2) * self.steps
+        return (self.expected(d) + more) * self.n_restarts * self.eot
+
+    def pursue(self, victim: Victim, inputs: Inputs, r: EvasionResult, seed: int) -> None:
+        """An input without an image found is not robust, as there always is one unless the model knows one class only: it errored."""
+        super().pursue(victim, inputs, r, seed)
+        lost = r.eligible & ~r.success & ~r.errored
+        r.errored |= lost
+        r.robust &= ~lost
+        r.distance[lost] = torch.nan
+        if lost.any():
+            names = ", ".join(map(str, r.index[lost].tolist()))
+            warnings.warn(f"HopSkipJump: no image to start from in {self.n_starts} of noise for inputs {names}: errored", stacklevel=2)
+
+
+def settle(phi: Decisions, s: State) -> Tensor:
+    """The nearest image, farther from x by √ε of its distance (ε: resolution of the numbers) if it reaches the goal there too.
+
+    On the boundary itself two ways to compute the same model may disagree, and the model as it was handed over has the last word.
+    """
+    images = (s.x + (s.best - s.x) * (1 + sqrt(torch.finfo(s.x.dtype).eps))).clamp_(0, 1)
+    return torch.where(boundary.column(phi(images), s.x), images, s.best)
+
+
+def boundary_distance(
+    model: nn.Module | Victim, x: Tensor, label: Tensor, index: Tensor | None = None, seed: int = 0, **settings: Any
+) -> EvasionResult:
+    """How far each input is from the decision boundary: `.distance` [B], 0 where the model does not say `label`, NaN where `.errored`.
+
+    Also `.queries` [B] and `.correct` [B]. settings: of `HopSkipJump`. Pure: an input's result depends on (index, seed) and itself alone.
+    """
+    return HopSkipJump(only_correct=False, **settings)(model, x, label, index, seed)
