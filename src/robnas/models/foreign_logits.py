@@ -16,8 +16,12 @@ class OneLogit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [B, C, H, W] → [B, 2]; the network answers [B, 1] or [B]."""
-        z = self.network(x).reshape(x.shape[0], 1)
-        return torch.cat([torch.zeros_like(z), z], 1)
+        return two(self.network(x).reshape(x.shape[0], 1))
+
+
+def two(z: Tensor) -> Tensor:
+    """[B, 1] → [B, 2]."""
+    return torch.cat([torch.zeros_like(z), z], 1)
 
 
 class Reordered(nn.Module):
@@ -39,6 +43,8 @@ def fault(output: Any, n: int, one_logit: bool) -> str:
         kind = f"{type(output).__name__} of {len(output)}" if hasattr(output, "__len__") else type(output).__name__
         return f"the model answers a {kind}; one tensor of logits [{n}, classes] is needed: wrap it in a module that returns the logits"
     shape = list(output.shape)
+    if one_logit and shape == [] and n == 1:  # squeezed all through
+        return ""
     if one_logit:
         return "" if shape in ([n, 1], [n]) else f"the model answers {shape} to {n} images; a one-logit model answers [{n}, 1] or [{n}]"
     if shape in ([n, 1], [n]):

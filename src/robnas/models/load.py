@@ -80,7 +80,10 @@ def _of_a_run(path: Path, checkpoint: str) -> Normalized:
     if path.is_dir():
         path = path / "checkpoints" / f"{checkpoint}.ckpt"
     if not path.is_file():
-        raise UserError(f"no checkpoint at {path}: give a run folder of `robnas fit`, a .ckpt file or a folder of `robnas export`")
+        raise UserError(
+            f"no checkpoint at {path}: give a run folder of `robnas fit` or `robnas export`, or a .ckpt file; "
+            "a model of your own is net.py:Net, mypackage.Net, timm:NAME or model.pt"
+        )
     return from_checkpoint(read(path), str(path))
 
 

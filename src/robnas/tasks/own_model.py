@@ -1,6 +1,7 @@
 """The user's own model, looked at before anything is done to it, and then attacked, probed or tested like any other."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -97,11 +98,11 @@ class OwnModel(LightningModule):
         names = _names(getattr(data, "class_names", None))
         self.classes = len(names) if names else getattr(data, "num_classes", None)
         shape = getattr(data, "image_shape", None)
-        self.data_name = str(getattr(data, "name", None) or type(data).__name__)
+        self.data_name = "the data" if data is None else str(getattr(data, "name", None) or type(data).__name__)
         preflight.same_images(self.image_shape, shape, self.model.normalize.mean.numel(), self.data_name)
         order = preflight.order_of_classes(self.class_names, names, self.map_classes, self.data_name)
-        if order is not None and not isinstance(self.model.network, Reordered):
-            self.model.network = Reordered(self.model.network, order)
+        network = self._network
+        self.model.network = network if order is None else Reordered(network, order)
         self.data_names = names
         classes = self.classes or len(self.class_names or ()) or 2
         self.valid_accuracy, self.test_accuracy = (
@@ -125,33 +126,48 @@ class OwnModel(LightningModule):
         if self._looked:
             return
         self._looked = True
-        seen = preflight.Seen()
-        with torch.no_grad():
-            for batch in loader:
-                if not isinstance(batch, list | tuple) or len(batch) < 2:
-                    raise UserError(f"batches of {self.data_name} are {type(batch).__name__}; (x, y) or (x, y, index) is needed")
-                moved = self.trainer.strategy.batch_to_device(batch, dataloader_idx=0)
-                x, y, index = moved[0], moved[1], moved[2] if len(moved) > 2 else None
-                keep = torch.arange(len(y)) + seen.n < self.check_inputs if index is None else index < self.check_inputs
-                if not bool(keep.any()):
-                    break
-                x, y = x[keep.to(x.device)], y[keep.to(y.device)]
-                preflight.in_range(x, self.data_name)
-                seen.add(self._checked(x), y, self.classes)
-        total = preflight.Seen.together(collectives.gather(seen))
+        seen, fault = preflight.Seen(), ""
+        try:
+            self._ask(loader, seen)
+        except UserError as error:  # of this rank's share; the others must hear of it, not wait
+            fault = str(error)
+        gathered = collectives.gather((seen, fault))
+        for _, said in gathered:
+            require(not said, said)
+        total = preflight.Seen.together([part for part, _ in gathered])
         lines = [*self._itself(), *total.lines(self.data_names)]
         if collectives.rank() == 0:
             print("\n".join(lines), flush=True)
         if fault := total.at_chance(self.data_names):
             require(self.insist, fault)
 
+    @torch.no_grad()
+    def _ask(self, loader: Any, seen: preflight.Seen) -> None:
+        """Count the model's answers to the first inputs, as far as they are this rank's."""
+        for batch in chain.from_iterable(loader if isinstance(loader, list | tuple) else [loader]):
+            if not isinstance(batch, list | tuple) or len(batch) < 2:
+                raise UserError(f"batches of {self.data_name} are {type(batch).__name__}; (x, y) or (x, y, index) is needed")
+            moved = self.trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+            x, y, index = moved[0], moved[1], moved[2] if len(moved) > 2 else None
+            keep = torch.arange(len(y), device=y.device) + seen.n < self.check_inputs if index is None else index < self.check_inputs
+            if not bool(keep.any()):
+                break
+            x, y = x[keep], y[keep]
+            preflight.in_range(x, self.data_name)
+            seen.add(self._checked(x), y, self.classes)
+
     def _checked(self, x: Tensor) -> Tensor:
         """x: [B, C, H, W] → logits [B, classes]; UserError where the network answers with something else, or cannot be run."""
-        network: nn.Module = self.model.network
-        network = network.network if isinstance(network, Reordered) else network
-        network = network.network if isinstance(network, OneLogit) else network
-        preflight.check_answer(lambda: network(self.model.normalize(x)), x, self.one_logit, self.classes, self.data_name)
-        return self.forward(x)
+        network = self._network
+        inner = network.network if isinstance(network, OneLogit) else network
+        logits = preflight.answer(lambda: inner(self.model.normalize(x)), x, self.one_logit, self.classes, self.data_name)
+        return logits if network is self.model.network else logits.index_select(1, self.model.network.order)  # type: ignore[arg-type]
+
+    @property
+    def _network(self) -> Any:
+        """In its own order of classes."""
+        network: Any = self.model.network
+        return network.network if isinstance(network, Reordered) else network
 
     def _itself(self) -> list[str]:
         mean, std = ([f"{v:.4g}" for v in getattr(self.model.normalize, name).flatten().tolist()] for name in ("mean", "std"))

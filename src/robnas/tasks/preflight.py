@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from robnas.errors import UserError, require
-from robnas.models.foreign_logits import fault
+from robnas.models.foreign_logits import fault, two
 from robnas.plugins import said
 from robnas.statistics import wilson
 
@@ -51,17 +51,23 @@ def in_range(x: Tensor, name: str) -> None:
     require(inside, f"images of {name} have pixels from {float(x.min()):.3g} to {float(x.max()):.3g}; {advice}")
 
 
-def check_answer(ask: Callable[[], Any], x: Tensor, one_logit: bool, classes: int | None, name: str) -> None:
-    """Raise UserError where the network cannot be run on images of this size, or answers with anything but logits of the data's classes."""
+def answer(ask: Callable[[], Any], x: Tensor, one_logit: bool, classes: int | None, name: str) -> Tensor:
+    """What the network answers to x: [B, C, H, W], as [B, classes]; of a one-logit network [B, 2].
+
+    Raises:
+        UserError: it cannot be run on images of this size, or answers with anything but logits of the data's classes.
+    """
     try:
-        answer = ask()
+        found = ask()
     except Exception as error:  # code of the user's own: it may raise anything
         text = said(error)
         raise UserError(f"the model cannot be run on images {list(x.shape[1:])} of {name}: {text[:300]}") from error
-    if found := fault(answer, len(x), one_logit):
-        raise UserError(found)
-    m = 2 if one_logit else answer.shape[1]
+    wrong = fault(found, len(x), one_logit)
+    require(not wrong, wrong)
+    logits: Tensor = two(found.reshape(len(x), 1)) if one_logit else found
+    m = logits.shape[1]
     require(classes is None or m == classes, f"the model has {m} classes, {name} has {classes}")
+    return logits
 
 
 def mapping(model: Sequence[str] | None, data: Sequence[str] | None, classes: int | None, most: int = 20) -> list[str]:
