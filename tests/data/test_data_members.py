@@ -9,6 +9,7 @@ from test_data_base import Dots, running
 import robnas
 from robnas.data import Digits, ImageFolder, membership
 from robnas.errors import UserError
+from robnas.runtime.final_test import final_test
 from small_classifier import classifier, digits, trainer
 
 N = 1293  # digits less their validation part
@@ -95,6 +96,13 @@ def test_the_run_folder_says_who_was_a_member(tmp_path):
     assert (found.member.astype(int) + found.non_member + found.validation == 1).all()
     with np.load(tmp_path / membership.FILE) as arrays:
         assert (float(arrays["members"]), int(arrays["members_seed"])) == (0.5, 4)
+
+
+def test_the_row_of_the_final_test_says_the_share(tmp_path):
+    for share, params in ((0.5, {"members": 0.5}), (1.0, {})):
+        t, task, data = trainer(tmp_path), classifier(), digits(members=share)
+        t.fit(task, data)
+        assert final_test(t, task, data).params == params
 
 
 def test_a_run_that_goes_on_keeps_its_members_and_refuses_others(tmp_path):

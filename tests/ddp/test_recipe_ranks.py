@@ -17,7 +17,7 @@ from small_classifier import digits, trainer
 FAMILIES = {
     "densenet": {"growth": 4},
     "dla": {"width": 2},
-    "wide_resnet": {"depth": 10, "factor": 1, "width": 4},
+    "wide_resnet": {"depth": 10, "factor": 1, "width": 8},
     "bit": {"width": 8},
 }
 RECIPE = {"ema": 0.8, "warmup_epochs": 1, "initialisation": "kaiming", "gradient_clip": 0.5, "label_smoothing": 0.1}

@@ -139,6 +139,32 @@ def test_a_killed_training_goes_on_bit_for_bit_with_every_option(tmp_path, preci
     assert not same(fit(tmp_path / "killed", path=str(tmp_path / "b.ckpt"))[0].state_dict(), whole.state_dict())  # it can fail
 
 
+# A loss that is no number
+
+
+class Breaks(Classifier):
+    """NaN at the fourth step."""
+
+    def objective(self, batch):
+        total, loss, logits = super().objective(batch)
+        return total * (torch.nan if self.global_step == 3 else 1), loss, logits
+
+
+@pytest.mark.parametrize(("precision", "ema"), [("32-true", 0.0), ("32-true", 0.5), ("bf16-mixed", 0.5)])
+def test_a_nan_stops_the_training_and_the_last_good_checkpoint_stays(tmp_path, precision, ema):
+    t = trainer(tmp_path, limit_train_batches=6, precision=precision, enable_checkpointing=True, save_every_n_steps=1)
+    with pytest.raises(
+        UserError, match=r"^the loss is not finite at step 3 \(epoch 0\): stopped; the last good checkpoint is kept"
+    ) as error:
+        t.fit(classifier(Breaks, ema=ema), digits())
+    assert "\n" not in str(error.value)
+    kept = read(tmp_path / "checkpoints" / "last.ckpt")
+    assert kept["global_step"] == 3
+    parts = ("state_dict", "current_model_state") if ema else ("state_dict",)
+    assert all(value.isfinite().all() for part in parts for value in kept[part].values())
+    assert robnas.load(tmp_path)(torch.rand(1, 3, 16, 16)).isfinite().all()
+
+
 # bf16, layout
 
 

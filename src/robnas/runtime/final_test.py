@@ -38,7 +38,9 @@ def final_test(trainer: Trainer, model: LightningModule, datamodule: LightningDa
     hits = round(float(trainer.callback_metrics["test/accuracy"]) * n)
     origin = results.of_trainer(trainer)[1]
     found: dict[str, Any] = {"metric": "accuracy", "value": hits / n, "n": n, "ci": wilson(hits, n), "ci_method": "wilson"}
-    found |= {"params": getattr(model, "row_params", {}), "victim": digest(evaluation_copy(model))}
+    share = getattr(datamodule, "members", 1.0)
+    params = getattr(model, "row_params", {}) | ({"members": share} if share < 1 else {})
+    found |= {"params": params, "victim": digest(evaluation_copy(model))}
     row = Row(**origin | {"kind": "train", "plugin": "accuracy"} | found)
     if trainer.is_global_zero:
         trainer.rows.write([row])
