@@ -68,7 +68,7 @@ class APGD(Evasion):
         """With targeted_dlr the class that the model ranks next on the clean image, the label left out. clean: [B, m]."""
         if self.loss != "targeted_dlr":
             return goal
-        ranked = clean.scatter(1, goal.label[:, None], -torch.inf).argsort(1, descending=True, stable=True)
+        ranked = clean.scatter(1, goal.label[:, None], -torch.inf).sort(dim=1, descending=True, stable=True).indices
         return Aimed(goal.label, None, goal.confidence, aim=ranked[:, run // self.n_restarts])
 
     def losses(self, goal: Goal, logits: Tensor) -> Tensor:

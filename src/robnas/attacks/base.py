@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf, isnan
 from typing import Any, ClassVar
@@ -23,6 +24,16 @@ from robnas.metrics import AttackSuccessRate, RobustAccuracy
 __all__ = ["Attack", "Evasion", "EvasionResult", "State"]
 
 ACCESS = ("white", "score", "label")
+
+
+def batches(x: Tensor, y: Tensor | None, index: Tensor | None, size: int) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
+    """Inputs, labels and numbers a few at a time, at least once. Raises UserError where they do not fit together."""
+    require(x.ndim >= 2, f"x: shape {list(x.shape)}; [N, C, H, W] is needed")
+    require(y is None or len(y) == len(x), f"y: {0 if y is None else len(y)} labels for {len(x)} inputs")
+    index = torch.arange(len(x)) if index is None else index
+    for i in range(0, max(1, len(x)), size):
+        rows = slice(i, i + size)
+        yield x[rows], None if y is None else y[rows], index[rows]
 
 
 @dataclass(frozen=True)
@@ -185,25 +196,18 @@ class Evasion(Attack):
             UserError: pixels outside [0, 1], or a model that does not answer with logits.
         """
         self.check()
-        require(x.ndim >= 2, f"x: shape {list(x.shape)}; [N, C, H, W] is needed")
-        require(y is None or len(y) == len(x), f"y: {0 if y is None else len(y)} labels for {len(x)} inputs")
-        index = torch.arange(len(x)) if index is None else index
         with torch.inference_mode(False), torch.no_grad():
             victim = self.prepare(model)
             parts = []
-            for i in range(0, max(1, len(x)), batch_size):
-                rows = slice(i, i + batch_size)
-                parts.append(self._attack(victim, x[rows], None if y is None else y[rows], index[rows], seed))
+            for some in batches(x, y, index, batch_size):
+                begin = time.perf_counter()
+                inputs = self.look(victim, *some)
+                r = self.before(inputs)
+                self.pursue(victim, inputs, r, seed)
+                r = r.to(x.device)
+                r.seconds = time.perf_counter() - begin
+                parts.append(r)
             return EvasionResult.cat(parts)
-
-    def _attack(self, victim: Victim, x: Tensor, y: Tensor | None, index: Tensor, seed: int) -> EvasionResult:
-        begin, home = time.perf_counter(), x.device
-        inputs = self.look(victim, x, y, index)
-        r = self.before(inputs)
-        self.pursue(victim, inputs, r, seed)
-        r = r.to(home)
-        r.seconds = time.perf_counter() - begin
-        return r
 
     def look(self, victim: Victim, x: Tensor, y: Tensor | None, index: Tensor) -> Inputs:
         """Some inputs where the victim is, with what it says of them before any attack. Raises UserError for labels it does not have."""

@@ -84,6 +84,29 @@ class EvasionResult:
         self.queries[rows] += run.queries
         self.gradients[rows] += run.gradients
 
+    def inherit(self, smaller: EvasionResult) -> None:
+        """Of the same inputs in a smaller ball: its images lie in this one too, so what was broken or wrong there is so here."""
+        broken = smaller.success & self.eligible
+        self.success |= broken
+        self.x_adv[broken], self.prediction[broken] = smaller.x_adv[broken], smaller.prediction[broken]
+        self.robust &= smaller.robust | smaller.errored
+
+    def standing(self) -> EvasionResult:
+        """Where the next attack begins that takes only what all before it left standing. Its own counts are zero."""
+        own = replace(self, **{f.name: getattr(self, f.name).clone() for f in fields(self) if f.name != "seconds"})
+        own.eligible &= ~self.success & ~self.errored
+        for zeroed in (own.success, own.queries, own.gradients):
+            zeroed.zero_()
+        own.seconds = 0.0
+        return own
+
+    def add(self, own: EvasionResult) -> None:
+        """What such an attack found, to what was found before it."""
+        self.success |= own.success
+        self.x_adv, self.prediction, self.robust, self.errored = (t.clone() for t in (own.x_adv, own.prediction, own.robust, own.errored))
+        self.queries += own.queries
+        self.gradients += own.gradients
+
     def to(self, device: torch.device | str) -> EvasionResult:
         """The same on another device."""
         moved: dict[str, Any] = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
