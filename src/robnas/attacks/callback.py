@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from robnas import collectives, results
 from robnas.attacks import summary
+from robnas.attacks.unfinished import Unfinished
 from robnas.attacks.victim import Victim
 from robnas.errors import UserError
 from robnas.results import Row
@@ -29,6 +30,15 @@ class Result(Protocol):
 
     def outcomes(self) -> dict[str, Tensor]:
         """Each [N]."""
+
+
+class Number(NamedTuple):
+    """A metric of all inputs. value: in its own unit, None where n = 0; n: inputs that it is about; ci: its interval, made by ci_method."""
+
+    value: float | None
+    n: int
+    ci: tuple[float, float] | None = None
+    ci_method: str | None = None
 
 
 class Part(NamedTuple):
@@ -56,6 +66,8 @@ class Attack(Callback):
     access: ClassVar[str]
     norm: str = "linf"
     max_inputs: int | None = None
+    errs: ClassVar[str] = "the model gave no numbers (NaN)"
+    """Why an input may be `errored`: "… on 3 inputs"."""
     name: str
     rows: tuple[Row, ...] = ()
 
@@ -70,6 +82,10 @@ class Attack(Callback):
     @abstractmethod
     def proportions(self, outcomes: Outcomes) -> dict[str, tuple[int, int]]:
         """Outcomes of all inputs → by metric, how many of how many. The first is the one that the attack is about."""
+
+    def numbers(self, outcomes: Outcomes) -> dict[str, Number]:
+        """Likewise metrics that are no shares; none here."""
+        return {}
 
     def prepare(self, model: nn.Module | Victim) -> Victim:
         """The copy that answers and counts; a prepared one passes."""
@@ -94,6 +110,7 @@ class Attack(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prepare the victim once."""
         self._victim, self._seen = self.prepare(pl_module), 0
+        self._unfinished = Unfinished.of(trainer, self.name, self.arguments(), self._victim.digest)
         self._found: dict[str, list[Outcomes]] = {}
         self._seconds: dict[str, float] = {}
 
@@ -107,9 +124,14 @@ class Attack(Callback):
             x, y, index = x[rows], y[rows], index[rows]
         if len(x):
             seed = results.of_trainer(trainer)[1].get("attack_seed") or 0
-            for name, result in self.results(self._victim, x, y, index, seed).items():
-                self._found.setdefault(name, []).append({k: v.detach().cpu().numpy() for k, v in result.outcomes().items()})
-                self._seconds[name] = self._seconds.get(name, 0.0) + result.seconds
+            file = self._unfinished.file(x, y, index)
+            if (found := self._unfinished.load(file)) is None:
+                new = self.results(self._victim, x, y, index, seed)
+                found = {k: ({a: v.detach().cpu().numpy() for a, v in r.outcomes().items()}, r.seconds) for k, r in new.items()}
+                self._unfinished.save(file, found)
+            for name, (outcomes, seconds) in found.items():
+                self._found.setdefault(name, []).append(outcomes)
+                self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put together what all ranks found: rows, outcomes per input, loggers."""
@@ -118,6 +140,8 @@ class Attack(Callback):
         for name, part in self.parts().items():
             found = [outcomes for mine, _ in gathered for outcomes in mine.get(name, [])]
             self.rows += self._enter(trainer, name, part, found, max(seconds.get(name, 0.0) for _, seconds in gathered))
+        if trainer.is_global_zero:
+            self._unfinished.forget()
 
     def _enter(self, trainer: Trainer, name: str, part: Part, found: list[Outcomes], seconds: float) -> tuple[Row, ...]:
         if not found:
@@ -129,7 +153,7 @@ class Attack(Callback):
         rows = self._rows(trainer, part, outcomes, seconds)
         if trainer.is_global_zero and (n := int(outcomes["errored"].sum())):
             which = ", ".join(map(str, outcomes["index"][outcomes["errored"]][:8])) + (", …" if n > 8 else "")
-            warnings.warn(f"{name}: the model gave no numbers (NaN) on {n} inputs; counted apart: {which}", stacklevel=2)
+            warnings.warn(f"{name}: {part.attack.errs} on {n} inputs; counted apart: {which}", stacklevel=2)
         summary.log(trainer.loggers, name, rows)
         return rows
 
@@ -165,6 +189,7 @@ class Attack(Callback):
             Row(metric=metric, value=hits / n if n else None, n=n, ci=wilson(hits, n), ci_method="wilson", **common)
             for metric, (hits, n) in attack.proportions(outcomes).items()
         )
+        rows += tuple(Row(metric=metric, **number._asdict(), **common) for metric, number in attack.numbers(outcomes).items())
         if trainer.is_global_zero:
             store.write(rows)
         return rows

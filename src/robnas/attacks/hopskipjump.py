@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import warnings
-from math import inf, sqrt
+from math import ceil, floor, inf, sqrt
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 from robnas.attacks import boundary, norms, starts
 from robnas.attacks.base import Evasion, Inputs
 from robnas.attacks.boundary import Decisions
+from robnas.attacks.callback import Number, Outcomes
 from robnas.attacks.progress import bar
 from robnas.attacks.result import EvasionResult
 from robnas.attacks.state import State
@@ -148,6 +153,28 @@ class HopSkipJump(Evasion):
         """Queries of an input of d values at most."""
         more = self.n_starts + (boundary.HALVINGS - 2) * self.steps
         return (self.expected(d) + more) * self.n_restarts * self.eot
+
+    def numbers(self, outcomes: Outcomes) -> dict[str, Number]:
+        """The median distance of what was attacked and right on the clean image, with the order statistics' interval."""
+        near = np.sort(outcomes["distance"][outcomes["success"] & outcomes["correct"]])
+        if not (n := len(near)):
+            return {"median_distance": Number(None, 0)}
+        spread = 1.96 * sqrt(n) / 2
+        low, high = near[max(0, floor(n / 2 - spread) - 1)], near[min(n - 1, ceil(n / 2 + spread))]
+        return {"median_distance": Number(float(np.median(near)), n, (float(low), float(high)), "order statistics")}
+
+    def on_test_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Say what it will cost, before anything is asked."""
+        if batch_idx == 0 and trainer.is_global_zero:
+            d = math.prod(batch[0].shape[1:])
+            data = getattr(trainer.test_dataloaders, "dataset", None)
+            n = len(data) if hasattr(data, "__len__") else self.max_inputs
+            inputs = "" if n is None else f"; of {(n := min(n, self.max_inputs or n)):,} inputs, about {n * self.expected(d):,}"
+            print(
+                f"{self.name}: about {self.expected(d):,} queries an input, at most {self.budget(d):,}{inputs}", file=sys.stderr, flush=True
+            )
 
     def pursue(self, victim: Victim, inputs: Inputs, r: EvasionResult, seed: int) -> None:
         """An input without an image found is not robust, as there always is one unless the model knows one class only: it errored."""

@@ -97,7 +97,7 @@ class NES(Evasion):
 
 
 def logarithms(p: Tensor) -> Tensor:
-    """Of probabilities [n, m]: logits up to a constant. A class whose probability underflows (below 1e-38 in float32) has that of the limit."""
+    """Of probabilities [n, m]: logits up to a constant. What underflows (below 1e-38 in float32) counts as that limit."""
     return p.clamp(min=torch.finfo(p.dtype).tiny).log()
 
 

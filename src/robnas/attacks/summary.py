@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from math import ceil, floor
+from math import ceil, floor, isfinite
 from pathlib import PurePath
 from typing import Any
 
@@ -39,7 +39,7 @@ def lines(rows: Iterable[Row]) -> list[list[str]]:
 def _line(group: dict[str, Row]) -> list[str]:
     row = next(iter(group.values()))
     eps, goal = row.params.get("eps"), str(row.params.get("goal", "")).replace("_", " ")
-    ball = f"{eps * 255:.3g}/255" if isinstance(eps, int | float) else str(eps or "")
+    ball = f"{eps * 255:.3g}/255" if isinstance(eps, int | float) and isfinite(eps) else str(eps or "")
     clean, *others = (_share(group.get(metric)) for metric in ("clean_accuracy", "asr", "robust_accuracy"))
     count = str(row.errored) if row.errored else ""
     return [
