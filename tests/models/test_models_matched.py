@@ -29,13 +29,17 @@ def test_resnet_18_by_hand():
     assert found.off == resnet_18(33) / 3_000_000 - 1
 
 
+@pytest.mark.parametrize("cost", [lambda w: w * w, lambda w: w**3, lambda w: 5000 + 40 * w, lambda w: 1 + (w // 5) ** 4])
 @pytest.mark.parametrize("start", [1, 7, 64, 1000])
 @pytest.mark.parametrize("step", [1, 2, 8])
-@pytest.mark.parametrize("budget", [1, 35, 37, 63, 64, 65, 1000, 123_456])
-def test_the_closest_width_is_that_of_all(start, step, budget):
-    widths = range(step, 400, step)
-    assert closest(lambda w: w * w, budget, start, step) == min(widths, key=lambda w: abs(w * w - budget))
-    assert closest(lambda w: w * w, budget, start, step, least=16) == min((w for w in widths if w >= 16), key=lambda w: abs(w * w - budget))
+@pytest.mark.parametrize("least", [1, 16])
+def test_the_closest_width_is_that_of_all(cost, start, step, least):
+    """Also where the cost grows otherwise than the first guess supposes, and where it stands still."""
+    for budget in (1, 35, 37, 63, 64, 65, 1000, 5041, 6220, 12_345, 123_456):
+        widths = range(max(step, least), 4000, step)
+        width = closest(cost, budget, start, step, least)
+        assert width in widths
+        assert abs(cost(width) - budget) == min(abs(cost(w) - budget) for w in widths)
 
 
 @pytest.mark.parametrize("name", sizes())
