@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from command_line import robnas
 
@@ -25,9 +27,10 @@ def made_small(command: str) -> str | None:
         return f"{command} --print_config"
     if verb == "fit":
         size = " --model.options.layers=3 --model.options.init_channels=4" if "classify" in command else " --model.layers=3"
-        return command + QUICK + size
+        return command + QUICK + (size if "=resnet" not in command else " --trainer.limit_val_batches=1")
     if verb == "attack":
-        return command + ANYWHERE + "".join(f" --attacks.{name}.steps=1" for name in ("pgd", "pgd_most", "pgd_least"))
+        insist = " --model.insist=true" if "own_model" in command else ""  # of random weights
+        return command + ANYWHERE + insist + "".join(f" --attacks.{name}.steps=1" for name in ("pgd", "pgd_most", "pgd_least"))
     return command
 
 
@@ -39,6 +42,9 @@ def place(tmp_path_factory):
         path = folder / "photos" / f"class {i % 3}" / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise.integers(0, 256, (32, 32, 3), np.uint8)).save(path)
+    layers = "torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 3))"
+    (folder / "net.py").write_text(f"import torch\n\n\ndef Net():\n    return {layers}\n")
+    save_file({"2.weight": torch.ones(3, 3), "2.bias": torch.zeros(3)}, folder / "net.safetensors")
     return folder
 
 
