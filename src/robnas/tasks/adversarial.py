@@ -46,7 +46,7 @@ class AdversarialClassifier(Classifier):
 
     Args:
         method: "pgd", "trades", "free" or "fast".
-        attack: any `Evasion` that sees gradients, untargeted, with a finite ε. If not given: ε = 8/255 and the method's own steps (`ATTACKS`).
+        attack: any `Evasion` that sees gradients, untargeted, ε finite. If not given: the method's own steps within 8/255 (`ATTACKS`).
         beta: β of TRADES, 1/λ of its Eq. 5; the other methods have none.
         replays: m of "free"; the other methods have none.
         valid_attack: by which robust accuracy on validation is measured; PGD, 10 steps of ε/4 within the ball of `attack` if not given.
