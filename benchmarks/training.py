@@ -50,14 +50,14 @@ from robnas.tasks.classifier import Classifier
 BATCH, RATE = 96, 0.025
 CASES: dict[str, dict[str, Any]] = {
     "resnet, tiny, digits 16x16": {"network": "resnet", "size": "tiny", "options": {}, "data": "digits", "epochs": 3, "steps": 13},
-    "darts, tiny, digits 16x16": {"network": "darts", "size": "tiny", "options": {}, "data": "digits", "epochs": 2, "steps": 13},
+    "darts, tiny, digits 16x16": {"network": "darts", "size": "tiny", "options": {}, "data": "digits", "epochs": 1, "steps": 13},
     "resnet-18, a quarter as wide, textures 32x32": {
         "network": "resnet",
         "size": "paper",
         "options": {"width": 16},
         "data": "textures",
-        "epochs": 2,
-        "steps": 6,
+        "epochs": 1,
+        "steps": 4,
     },
 }
 OPTIONS: dict[str, dict[str, Any]] = {

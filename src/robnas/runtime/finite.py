@@ -24,11 +24,14 @@ class FiniteLoss(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         """outputs: the loss, or a mapping with "loss"; where a task returns neither, what it logs under a name with "loss" in it."""
         step, losses = trainer.fit_loop.total_batch_idx, _losses(outputs, trainer)
+        if trainer.world_size == 1 and pl_module.device.type == "cpu":  # nobody is waited for, and a look costs microseconds
+            if not all(bool(x.detach().isfinite().all()) for x in losses):
+                raise stopped(step, trainer.current_epoch)
+            return
         good = torch.stack([x.detach().isfinite().all() for x in losses]).all() if losses else torch.tensor(True)
         now = torch.where(good, torch.inf, float(step)).to(pl_module.device)
         self._first_bad = now if self._first_bad is None else torch.minimum(self._first_bad, now)
-        each_step = trainer.world_size == 1 and pl_module.device.type == "cpu"
-        if each_step or (step + 1) % self.every == 0:
+        if (step + 1) % self.every == 0:
             self._look(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -41,10 +44,15 @@ class FiniteLoss(Callback):
             return
         first, self._first_bad = min(collectives.gather(float(self._first_bad))), None
         if first < float("inf"):
-            raise UserError(
-                f"the loss is not finite at step {int(first)} (epoch {trainer.current_epoch}): stopped; "
-                f"the last good checkpoint is kept. A lower learning rate or a stronger gradient clip may help."
-            )
+            raise stopped(int(first), trainer.current_epoch)
+
+
+def stopped(step: int, epoch: int) -> UserError:
+    """What is said."""
+    return UserError(
+        f"the loss is not finite at step {step} (epoch {epoch}): stopped; "
+        f"the last good checkpoint is kept. A lower learning rate or a stronger gradient clip may help."
+    )
 
 
 def _losses(outputs: Any, trainer: Trainer) -> list[Tensor]:
