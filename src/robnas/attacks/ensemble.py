@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from robnas import results
 from robnas.attacks.apgd import APGD
 from robnas.attacks.base import Evasion, Inputs, batches
-from robnas.attacks.callback import Attack, Part
+from robnas.attacks.callback import Part
 from robnas.attacks.goal import Goal
 from robnas.attacks.result import EvasionResult
 from robnas.attacks.square import Square
+from robnas.attacks.state import State
 from robnas.attacks.victim import Victim
-from robnas.errors import require
+from robnas.errors import UserError, require
 
 
 class Ensemble(Evasion):
@@ -77,6 +77,10 @@ class Ensemble(Evasion):
         """What the members want."""
         return next(iter(self.chain().values())).wanted(clean, y)
 
+    def run(self, victim: Any, s: State) -> None:
+        """Refused: what it is made of runs, each on its own."""
+        raise UserError("ensemble: an attack made of several is for evaluation; training takes one of them")
+
     def pursue(self, victim: Victim, inputs: Inputs, r: EvasionResult, seed: int) -> None:
         """All members, each on what is eligible in `r` and still stands; `r` is filled in."""
         self._each(victim, inputs, r, seed)
@@ -126,5 +130,5 @@ class Ensemble(Evasion):
         """What it was built with, other members as their class and arguments."""
         found = super().arguments()
         if self.members:
-            found["members"] = {k: {"class": type(m).__name__.lower()} | results.init_arguments(m, Attack) for k, m in self.members.items()}
+            found["members"] = {k: {"class": type(m).__name__.lower()} | m.arguments() for k, m in self.members.items()}
         return found

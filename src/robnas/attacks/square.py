@@ -77,7 +77,8 @@ class Square(Evasion):
         s.x_best, s.f_best = where(better, s.x_t, s.x_best), where(better, f, s.f_best)
         s.leave(s.goal.reached(logits))
         if s.t + 1 == self.steps:
-            return s.x_best
+            best: Tensor = s.x_best
+            return best
         return self._squares(s) if self.norm == "linf" else self._moved_bump(s)
 
     def share(self, t: int) -> float:

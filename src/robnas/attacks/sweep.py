@@ -92,6 +92,11 @@ class EpsSweep(Attack):
         """Those of the attack."""
         return self.attack.proportions(outcomes)
 
+    def arguments(self) -> dict[str, Any]:
+        """What it was built with, the attack as its class and arguments."""
+        attack = {"class": type(self.attack).__name__.lower()} | self.attack.arguments()
+        return {"attack": attack, "eps": self.eps, "step_per_eps": self.step_per_eps, "nested": self.nested}
+
     def parts(self) -> dict[str, Part]:
         """One for each ε, with the params of the attack alone."""
         more = {"nested": True} if self.nested and len(self.eps) > 1 else {}

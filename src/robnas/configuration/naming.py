@@ -15,6 +15,7 @@ _BY_KEY = {"searcher": "robnas.searchers", "evaluator": "robnas.evaluators", "pr
     ("attack", "valid_attack"), "robnas.attacks"
 )
 _BY_BLOCK = {"attacks": "robnas.attacks", "probes": "robnas.probes"}
+_BY_HOLDER = {"members": "robnas.attacks"}  # of an ensemble: {name: block}
 BLOCK_KEYS = {"class_path", "init_args", "dict_kwargs"}
 
 
@@ -24,6 +25,8 @@ def group_at(path: Path) -> str | None:
         return _BY_PATH[path]
     if len(path) == 2 and path[0] in _BY_BLOCK:
         return _BY_BLOCK[str(path[0])]
+    if len(path) > 2 and path[-2] in _BY_HOLDER:
+        return _BY_HOLDER[str(path[-2])]
     return _BY_KEY.get(str(path[-1])) if path else None
 
 
