@@ -44,6 +44,7 @@ def export(run: str, out: Path, checkpoint: str = "last") -> None:
     victim = digest_of_state(state)
     same = {victim, digest_of_state({k: v.double() if v.is_floating_point() else v for k, v in state.items()})}  # precision: 64-true
     rows = [row for row in Rows(source.folder / "results.jsonl").read() if row.victim in same and row.kind in ("train", "attack")]
+    rows = [row for row in rows if row.plugin != "size"]  # the card counts the parameters itself
     trainer: dict[str, Any] = source.config.get("trainer") or {}
     recipe = {k: v for k, v in content["hyper_parameters"].items() if k not in ARCHITECTURE}
     recipe |= {"epochs": trainer.get("max_epochs"), "precision": trainer.get("precision"), "seed": source.config.get("seed_everything")}

@@ -156,7 +156,7 @@ def _runs(root: str, children: bool = False) -> list[Entry]:
 
 
 def _found(folder: Path) -> str:
-    """What the rows of a run say, in percent with 95% intervals: "accuracy 98.9 [97, 100] n=360; ASR of pgd …".
+    """What the rows of a run say, in percent with 95% intervals: "accuracy 98.9 [97, 100] n=360; 175 k parameters; ASR …".
 
     Of a search: "normal: depth 4 width 1 skips 3; reduce: depth 3 width 2 skips 0; 41 s".
     """
@@ -167,6 +167,8 @@ def _found(folder: Path) -> str:
     rows = Rows(folder / "results.jsonl").read()
     said = _cells({row.metric: row.value for row in rows if row.kind == "search" and row.value is not None})
     for row in rows:
+        if row.kind == "train" and row.metric == "parameters" and row.value is not None:
+            said.append(f"{units.human(int(row.value))} parameters")
         if row.metric in ("accuracy", "asr") and row.value is not None and row.ci:
             goal = str(row.params.get("goal", "")).replace("_", " ")
             eps = row.params.get("eps")

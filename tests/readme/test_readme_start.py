@@ -19,7 +19,7 @@ def test_the_cell_that_is_found_reads_digits(tmp_path, monkeypatch, capsys):
     fit = "fit --config classify.yaml --config digits.yaml --model.network=runs/darts_iii/latest --trainer.accelerator=cpu"
     said = robnas(fit, capsys)
     assert said.status == 0
-    (row,) = [row for row in Rows(tmp_path / "runs/classify/latest/results.jsonl").read() if row.kind == "train"]
+    (row,) = [row for row in Rows(tmp_path / "runs/classify/latest/results.jsonl").read() if row.metric == "accuracy"]
     assert row.value >= 0.95
     assert row.n == 360
     assert f"test accuracy {100 * row.value:.1f}%" in said.out

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule
+from torch import nn
 
 from robnas.attacks.pgd import PGD
 from robnas.attacks.victim import Victim
@@ -36,7 +37,25 @@ def test_the_row_says_what_the_weights_at_the_end_of_training_are_worth(run, tmp
     assert (row.kind, row.plugin) == ("train", "accuracy")
     assert {name: getattr(row, name) for name in PROVENANCE} == PROVENANCE
     assert row.victim == Victim.prepare(task).digest  # an attack's rows name the same weights
-    assert Rows(tmp_path / "results.jsonl").read() == [row]  # and no row of an attack
+    first, *sizes = Rows(tmp_path / "results.jsonl").read()  # and no row of an attack
+    assert first == row
+    assert {s.metric: s.value for s in sizes} == {"parameters": sum(p.numel() for p in task.parameters()), "flops": multiply_adds(task)}
+    assert {(s.kind, s.plugin, s.victim, s.job) for s in sizes} == {("train", "size", row.victim, row.job)}
+
+
+def multiply_adds(task):
+    """By hand: a convolution or linear layer costs its weights once a pixel of its output."""
+    costs = []
+
+    def note(module, inputs, output):
+        costs.append(module.weight.numel() * output[0].numel() // output.shape[1])
+
+    for module in task.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(note)
+    with torch.no_grad():
+        task.eval()(torch.rand(1, *task.data["image_shape"]))
+    return sum(costs)
 
 
 def test_a_second_test_replaces_the_row(run, tmp_path):
@@ -44,7 +63,7 @@ def test_a_second_test_replaces_the_row(run, tmp_path):
     data = digits()
     data.setup()
     assert final_test(t, task, data) == final_test(t, task, data)
-    assert len(Rows(tmp_path / "results.jsonl").read()) == 1
+    assert [row.metric for row in Rows(tmp_path / "results.jsonl").read()] == ["accuracy", "parameters", "flops"]
 
 
 def test_attacks_stay_out_of_it_and_other_callbacks_do_not(tmp_path):

@@ -1,12 +1,15 @@
-"""What a finished training is worth: its weights on the test data, as a row and as a line. Test data choose nothing before."""
+"""What a finished training is worth and how large it is: rows, and a line. Test data choose nothing before."""
 
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from robnas import results
 from robnas.attacks.base import Attack
 from robnas.copies import digest, evaluation_copy
+from robnas.models.build import of_architecture
+from robnas.models.count import count
 from robnas.probes.base import Probe
 from robnas.results import Row
 from robnas.runtime.trainer import Trainer
@@ -14,7 +17,8 @@ from robnas.statistics import wilson
 
 
 def final_test(trainer: Trainer, model: LightningModule, datamodule: LightningDataModule | None) -> Row | None:
-    """Run the test loop of a model that logs "test/accuracy" on the weights that training ended with; writes the row "accuracy".
+    """Run the test loop of a model that logs "test/accuracy" on the weights that training ended with; writes the row "accuracy", which it
+    returns, and beside it "parameters" and, of networks that are ours to build, "flops" (multiply-adds for one image).
 
     Attacks and probes of the training stay out of it. None where the model has no test step or no such metric, where only a part of the
     data was asked for, and after a search: what it has trained is a cell, not a model.
@@ -40,8 +44,17 @@ def final_test(trainer: Trainer, model: LightningModule, datamodule: LightningDa
     found: dict[str, Any] = {"metric": "accuracy", "value": hits / n, "n": n, "ci": wilson(hits, n), "ci_method": "wilson"}
     share = getattr(datamodule, "members", 1.0)
     params = getattr(model, "row_params", {}) | ({"members": share} if share < 1 else {})
-    found |= {"params": params, "victim": digest(evaluation_copy(model))}
-    row = Row(**origin | {"kind": "train", "plugin": "accuracy"} | found)
+    common = {**origin, "kind": "train", "params": params, "victim": digest(evaluation_copy(model))}
+    row = Row(**common, plugin="accuracy", **found)
     if trainer.is_global_zero:
-        trainer.rows.write([row])
+        trainer.rows.write([row, *(Row(**common, plugin="size", metric=name, value=value) for name, value in _size(model).items())])
     return row
+
+
+def _size(model: LightningModule) -> dict[str, int]:
+    architecture: Any = getattr(model, "architecture", None)
+    if architecture is None or architecture["description"]["family"] not in ("nas", "manual"):  # others' code may need its weights
+        return {"parameters": sum(p.numel() for p in model.parameters())}
+    with torch.device("meta"):
+        size = count(of_architecture(architecture), tuple(architecture["image_shape"]))
+    return {"parameters": size.parameters, "flops": size.flops}
