@@ -90,6 +90,14 @@ def test_runs_are_listed_with_what_their_rows_say(capsys, elsewhere):
     assert entry["found"] == "accuracy 98.9 [97, 100] n=360; ASR of pgd most likely ε 8/255 50.0 [21, 79] n=8"
 
 
+def test_a_training_is_listed_with_its_model_and_size(capsys, elsewhere):
+    job = Job("c" * 40, "classify")
+    job.start(network="vgg")  # as a run folder does
+    Rows(job.folder / "results.jsonl").write([Row(kind="train", plugin="size", metric="parameters", value=579786.0)])
+    (entry,) = json.loads(robnas("list runs --json", capsys).out)
+    assert (entry["model"], entry["found"]) == ("vgg", "580 k parameters")
+
+
 def test_searches_are_listed_with_the_cells_that_they_found(capsys):
     job = Job("e" * 40, "darts")
     job.start()

@@ -137,6 +137,7 @@ def _runs(root: str, children: bool = False) -> list[Entry]:
         entry: Entry = {
             "name": str(job.folder),
             "about": job.experiment,
+            "model": str(job.facts.get("network", "")),
             "state": job.state(),
             "created": str(job.facts.get("created", ""))[:16].replace("T", " "),
             "found": _found(job.folder),
