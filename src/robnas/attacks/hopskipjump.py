@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
+from collections.abc import Sized
 from math import ceil, floor, inf, sqrt
 from typing import Any, ClassVar
 
@@ -170,11 +171,11 @@ class HopSkipJump(Evasion):
         if batch_idx == 0 and trainer.is_global_zero:
             d = math.prod(batch[0].shape[1:])
             data = getattr(trainer.test_dataloaders, "dataset", None)
-            n = len(data) if hasattr(data, "__len__") else self.max_inputs
-            inputs = "" if n is None else f"; of {(n := min(n, self.max_inputs or n)):,} inputs, about {n * self.expected(d):,}"
-            print(
-                f"{self.name}: about {self.expected(d):,} queries an input, at most {self.budget(d):,}{inputs}", file=sys.stderr, flush=True
-            )
+            n = len(data) if isinstance(data, Sized) else self.max_inputs
+            n = None if n is None else min(n, self.max_inputs or n)
+            inputs = "" if n is None else f"; of {n:,} inputs, about {n * self.expected(d):,}"
+            line = f"{self.name}: about {self.expected(d):,} queries an input, at most {self.budget(d):,}{inputs}"
+            print(line, file=sys.stderr, flush=True)
 
     def pursue(self, victim: Victim, inputs: Inputs, r: EvasionResult, seed: int) -> None:
         """An input without an image found is not robust, as there always is one unless the model knows one class only: it errored."""
