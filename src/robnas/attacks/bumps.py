@@ -1,5 +1,7 @@
 """The patterns that Square draws in L2 (Andriushchenko et al., 2020), and how they get into an image."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ def bump(height: int, width: int) -> Tensor:
     return eta / length
 
 
+@cache
 def pair(side: int) -> Tensor:
     """η: a bump above its negative, length 1, and the same lying on its side: [2, side, side]."""
     upper = side // 2

@@ -87,9 +87,10 @@ class EvasionResult:
     def inherit(self, smaller: EvasionResult) -> None:
         """Of the same inputs in a smaller ball: its images lie in this one too, so what was broken or wrong there is so here."""
         broken = smaller.success & self.eligible
+        wrong = broken | (self.robust & ~smaller.robust & ~smaller.errored)
         self.success |= broken
-        self.x_adv[broken], self.prediction[broken] = smaller.x_adv[broken], smaller.prediction[broken]
-        self.robust &= smaller.robust | smaller.errored
+        self.robust &= ~wrong
+        self.x_adv[wrong], self.prediction[wrong] = smaller.x_adv[wrong], smaller.prediction[wrong]
 
     def standing(self) -> EvasionResult:
         """Where the next attack begins that takes only what all before it left standing. Its own counts are zero."""
