@@ -1,12 +1,12 @@
-"""PGD against three libraries: CPU time of one thread, as ratios in interleaved rounds of one process.
+"""PGD, HopSkipJump and NES against three libraries: CPU time of one thread, as ratios in interleaved rounds of one process.
 
-    python benchmarks/attacks.py [--rounds 3] [--inputs 128] [--out benchmarks/results/attacks-cpu.json]
+    python benchmarks/attacks.py [pgd] [hopskipjump] [nes] [--rounds 3] [--inputs 128] [--out benchmarks/results/attacks-cpu.json]
 
 Two tasks on a small ResNet trained on digits (half contrast, enlarged to 32×32): the most likely class in 3 steps (Table 6, M), and
 untargeted with 7 steps and five restarts, both at ε = 8/255, α = 2/255. Each library runs as its documentation shows, once on the model
 as it is and once on the copy that robnas prepares for itself (BatchNorm folded, channels_last), which tells the two parts of the gain
 apart. The time of all includes ranking the classes; robnas's also preparing that copy, leaving out what the model gets wrong, and
-verifying each success on the model as it is.
+verifying each success on the model as it is. HopSkipJump and NES: see `query_attacks.py`. What is not named keeps its numbers in the file.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import query_attacks
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate, relu
@@ -115,10 +116,12 @@ def reached(model: nn.Module, images: Tensor, x: Tensor, y: Tensor, goal: str) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("which", nargs="*", default=[], metavar="pgd | hopskipjump | nes", help="all if none is named")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--inputs", type=int, default=128)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "attacks-cpu.json")
     options = parser.parse_args()
+    which = options.which or ["pgd", "hopskipjump", "nes"]
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     data = Digits(batch_size=50)
@@ -128,19 +131,31 @@ def main() -> None:
     with torch.no_grad():
         right = model(x).argmax(1) == y
     x, y = x[right], y[right]
+    report = json.loads(options.out.read_text()) if options.out.exists() else {}
+    if "pgd" in which:
+        report |= pgd(model, x, y, options.rounds)
+    for name, measure in (("hopskipjump", query_attacks.hopskipjump), ("nes", query_attacks.nes)):
+        if name in which:
+            about = {"machine": platform.machine(), "torch": torch.__version__, "inputs": len(x), "rounds": options.rounds}
+            report[name] = about | {"lines": measure(model, x, y, options.rounds)}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+
+
+def pgd(model: nn.Module, x: Tensor, y: Tensor, rounds: int) -> dict[str, object]:
     begin = time.process_time()
     victim = Victim.prepare(model)
     preparing = time.process_time() - begin
-    report = {"machine": platform.machine(), "torch": torch.__version__, "inputs": len(x), "rounds": options.rounds}
+    report = {"machine": platform.machine(), "torch": torch.__version__, "inputs": len(x), "rounds": rounds}
     report |= {"parameters": sum(p.numel() for p in model.parameters()), "seconds_to_prepare": round(preparing, 4), "tasks": {}}
     for name, (goal, steps, restarts) in TASKS.items():
-        pgd = PGD(EPS, ALPHA, steps, restarts, random_start=restarts > 1, goal=goal)
-        contestants = {"robnas": lambda pgd=pgd: pgd(model, x, y).x_adv}
+        attack = PGD(EPS, ALPHA, steps, restarts, random_start=restarts > 1, goal=goal)
+        contestants = {"robnas": lambda attack=attack: attack(model, x, y).x_adv}
         contestants |= runs(model, x, y, goal, steps, restarts)
         contestants |= {f"{k}, prepared model": f for k, f in runs(victim._fast, x, y, goal, steps, restarts).items()}
         successes = {k: reached(model, run(), x, y, goal) for k, run in contestants.items()}  # the first call of each is not timed
         times: dict[str, list[float]] = {k: [] for k in contestants}
-        for _ in range(options.rounds):
+        for _ in range(rounds):
             for k, run in contestants.items():
                 begin = time.process_time()
                 run()
@@ -159,8 +174,7 @@ def main() -> None:
         print(f"\n{name} ({len(x)} inputs)\n{'':32}{'CPU s':>8}{'ratio':>8}{'worst':>8}{'broken':>8}")
         for k, line in lines.items():
             print(f"{k:32}{line['seconds']:8.3f}{line['ratio']:8.2f}{line['worst_ratio']:8.2f}{line['successes']:8d}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=2) + "\n")
+    return report
 
 
 if __name__ == "__main__":
