@@ -128,7 +128,7 @@ class OneClass(nn.Module):
 
 
 def test_no_image_of_another_class_is_an_error_and_named():
-    with pytest.warns(UserWarning, match=r"no image to start from in 9 of noise for inputs 7, 8: errored"):
+    with pytest.warns(UserWarning, match=r"no image that reaches the goal, in 9 of noise, for inputs 7, 8: errored"):
         r = HopSkipJump(n_starts=9, **QUICK)(OneClass(), images(2), index=torch.tensor([7, 8]))
     assert r.errored.all()
     assert not (r.success | r.robust).any()

@@ -186,7 +186,9 @@ class HopSkipJump(Evasion):
         r.distance[lost] = torch.nan
         if lost.any():
             names = ", ".join(map(str, r.index[lost].tolist()))
-            warnings.warn(f"HopSkipJump: no image to start from in {self.n_starts} of noise for inputs {names}: errored", stacklevel=2)
+            warnings.warn(
+                f"HopSkipJump: no image that reaches the goal, in {self.n_starts} of noise, for inputs {names}: errored", stacklevel=2
+            )
 
 
 def settle(phi: Decisions, s: State) -> Tensor:
