@@ -107,7 +107,7 @@ def contestants(model: nn.Module, fast: nn.Module, x: Tensor, y: Tensor, starts:
         ("art, prepared model", fast, art),
         ("foolbox, prepared model", fast, box),
     ):
-        counted = Count(on)
+        counted = Count(on).eval()
         found[name] = counted, lambda run=run, counted=counted: run(counted)
     return found
 
