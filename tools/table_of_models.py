@@ -141,8 +141,8 @@ def picture(runs: Sequence[Run], path: Path) -> None:
         x, y = [run["parameters"] / 1e3 for run in own], [100 * run["accuracy"] for run in own]
         side_by_side.mean_with_interval(axes, x, y, name, colours[name], most=100, marker=marker)
     kinds = [KINDS[kind] for kind in KINDS if any(run["family"] == kind for run in runs)]
-    low, high = axes.get_xlim()
-    axes.set_xlim(low, high + 0.1 * (high - low))  # room for names
+    sizes = [run["parameters"] / 1e3 for run in runs]
+    axes.set_xlim(min(sizes) / 1.2, max(sizes) * 1.5)  # room for names
     side_by_side.plain_log_ticks(axes)
     axes.set(xlabel="parameters, thousands", ylabel="test accuracy, %")
     axes.set_title("A small mark a seed, a large one their mean with 95% interval", fontsize=10, loc="left")
