@@ -259,7 +259,7 @@ class CLI(LightningCLI):
         try:
             super()._run_subcommand(subcommand)
         except (UserError, MisconfigurationException) as error:
-            if subcommand == "fit":
+            if subcommand == "fit" or run.evaluation:
                 run.give_up()
             if isinstance(error, UserError):
                 raise
@@ -272,6 +272,8 @@ class CLI(LightningCLI):
             raise
         except RuntimeError as error:
             if run.ckpt_path and "loading state_dict" in str(error):
+                if run.evaluation:
+                    run.give_up()
                 raise UserError(f"the checkpoint {run.ckpt_path} is of another architecture: {_first_difference(str(error))}") from error
             raise
         else:
@@ -280,6 +282,8 @@ class CLI(LightningCLI):
                 self._report(final_test(self.trainer, self.model, self.datamodule))
                 if not run.passing:
                     run.finish()
+            elif run.evaluation:
+                run.finish()
         finally:
             if subcommand == "fit" and run.passing:
                 run.give_up()

@@ -138,6 +138,10 @@ class Job:
         self._note(self.facts | {"state": "finished", "finished": _now()} | facts)
         self.point()
 
+    def restore(self, facts: Mapping[str, Any]) -> None:
+        """The note as it was before `start`."""
+        self._note(dict(facts))
+
     def point(self) -> None:
         """`latest` is this job from now on; called where there is something to be had in its folder."""
         latest, new = self.folder.parent / "latest", self.folder.parent / f".latest.{os.getpid()}"

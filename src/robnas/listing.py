@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from math import ceil, floor
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from robnas import jobs, plugins, source, units
 from robnas._version import __version__
@@ -15,6 +15,9 @@ from robnas.configuration import files
 from robnas.errors import unknown
 from robnas.source import first_sentence
 from robnas.words import Parser
+
+if TYPE_CHECKING:
+    from robnas.results import Row
 
 Entry = dict[str, str | int | None]
 """name, about (one line), provider (distribution and version, or folder), needs (what it cannot do without), error; of a
@@ -134,13 +137,14 @@ def _runs(root: str, children: bool = False) -> list[Entry]:
     entries: list[Entry] = []
     families: dict[str, list[jobs.Job]] = {}
     for job in jobs.find(root):
+        rows = _rows(job.folder)
         entry: Entry = {
             "name": str(job.folder),
             "about": job.experiment,
-            "model": str(job.facts.get("network", "")),
+            "model": str(job.facts.get("network") or _model(rows)),
             "state": job.state(),
             "created": str(job.facts.get("created", ""))[:16].replace("T", " "),
-            "found": _found(job.folder),
+            "found": _found(rows),
         }
         if children or not job.experiment.endswith(jobs.CHILDREN):
             entries.append(entry)
@@ -156,27 +160,37 @@ def _runs(root: str, children: bool = False) -> list[Entry]:
     return entries
 
 
-def _found(folder: Path) -> str:
-    """What the rows of a run say, in percent with 95% intervals: "accuracy 98.9 [97, 100] n=360; 175 k parameters; ASR …".
-
-    Of a search: "normal: depth 4 width 1 skips 3; reduce: depth 3 width 2 skips 0; 41 s".
-    """
+def _rows(folder: Path) -> "list[Row]":
     if not (folder / "results.jsonl").is_file():
-        return ""
+        return []
     from robnas.results import Rows  # NumPy: only where there is something to read
 
-    rows = Rows(folder / "results.jsonl").read()
+    return Rows(folder / "results.jsonl").read()
+
+
+def _model(rows: "list[Row]") -> str:
+    """What an evaluation's rows call the model that they are about: of attacks and probes alone, a training's say what its note says."""
+    return next((row.model for row in rows if row.kind in ("attack", "probe") and row.model), "")
+
+
+def _found(rows: "list[Row]") -> str:
+    """What the rows of a run say, in percent with 95% intervals: "accuracy 98.9 [97, 100] n=360; 175 k parameters; ASR …".
+
+    Accuracy on the inputs of an attack is said once, and only where there is none on all test images. Of a search: "normal: depth 4
+    width 1 skips 3; reduce: depth 3 width 2 skips 0; 41 s".
+    """
+    shown = "accuracy" if any(row.metric == "accuracy" for row in rows) else "clean_accuracy"
     said = _cells({row.metric: row.value for row in rows if row.kind == "search" and row.value is not None})
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.metric != shown):
         if row.kind == "train" and row.metric == "parameters" and row.value is not None:
             said.append(f"{units.human(int(row.value))} parameters")
-        if row.metric in ("accuracy", "asr") and row.value is not None and row.ci:
+        if row.metric in (shown, "asr") and row.value is not None and row.ci:
             goal = str(row.params.get("goal", "")).replace("_", " ")
             eps = row.params.get("eps")
             ball = f"ε {255 * eps:.3g}/255" if isinstance(eps, int | float) else ""
-            name = " ".join(filter(None, ("ASR of", row.plugin, goal, ball))) if row.metric == "asr" else "accuracy"
+            name = " ".join(filter(None, ("ASR of", row.plugin, goal, ball))) if row.metric == "asr" else shown.replace("_", " ")
             said.append(f"{name} {100 * row.value:.1f} [{floor(100 * row.ci[0])}, {ceil(100 * row.ci[1])}] n={row.n}")
-    return "; ".join(said)
+    return "; ".join(dict.fromkeys(said))
 
 
 def _cells(found: Mapping[str, float]) -> list[str]:

@@ -11,7 +11,7 @@ import yaml
 from robnas import jobs, locks
 from robnas.errors import UserError
 from robnas.models.build import describe
-from robnas.runtime import run_folder
+from robnas.runtime import evaluated_config, run_folder
 from robnas.runtime.checkpoint_io import AtomicCheckpointIO
 from robnas.runtime.run_folder import existing, prepare
 from robnas.space import published
@@ -225,7 +225,7 @@ def test_a_run_to_evaluate(config, tmp_path, monkeypatch):
     assert existing(run.folder, "best").ckpt_path == str(best)
     assert [logger.path.name for r in (run, found) for logger in r.loggers()] == ["metrics.csv", "evaluation.csv"]
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=rf"runs/classify/nothing is no run folder; there are runs/classify/{run.job.name}"):
+    with pytest.raises(UserError, match=r"runs/classify/nothing is no run folder; did you mean runs/classify/latest"):
         existing("runs/classify/nothing")
 
 
@@ -234,3 +234,51 @@ def test_what_fails_lets_go_of_the_folder(config, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         prepare(config)
     assert not locks._held
+
+
+def test_going_on_from_latest_with_another_flag_still_finds_the_file(config, tmp_path):
+    """`latest` is the new job from then on, which has no such file yet."""
+    first = prepare(config)
+    file = checkpoint(first)
+    first.finish()
+    wanted = tmp_path / "runs" / "classify" / "latest" / "checkpoints" / "last.ckpt"
+    again = prepare(deepcopy(config) | {"ckpt_path": str(wanted), "seed_everything": 8})
+    assert again.folder != first.folder
+    assert again.ckpt_path == str(file.resolve())
+    assert wanted.parents[1].resolve() == again.folder.resolve()
+
+
+def test_a_wrong_run_folder_is_told_the_nearest(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = prepare(config | {"runs": "runs"})
+    for given, meant in (
+        (run.folder.with_name(run.job.name[:-1] + "x"), run.folder),
+        ("runs/clasify/" + run.job.name, run.folder),
+        ("runs/classify", run.folder),
+        ("runs/elsewhere/else", None),
+    ):
+        with pytest.raises(UserError) as error:
+            existing(given)
+        assert str(error.value) == f"{given} is no run folder{f'; did you mean {meant}?' if meant else ''} (robnas list runs)"
+    checkpoint(run)
+    run.finish()
+    for given in ("runs/clasify/latest", "runs/classify", "runs/classify/lates"):
+        with pytest.raises(UserError, match=r"did you mean runs/classify/latest\?"):
+            existing(given)
+
+
+def test_a_word_of_a_run_stays_a_name_though_a_folder_is_called_so(tmp_path, monkeypatch):
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home / "resnet", home / "images", home / "cells", elsewhere):
+        folder.mkdir(parents=True)
+    (home / "cells" / "mine").touch()
+    (home / "cell.yaml").touch()
+    monkeypatch.chdir(elsewhere)
+
+    def anchored(value, key="network"):
+        return evaluated_config._anchored({key: value}, home)[key]
+
+    assert anchored("resnet") == "resnet"
+    assert anchored("cells/mine") == str(home / "cells" / "mine")
+    assert anchored("cell.yaml") == str(home / "cell.yaml")
+    assert anchored("images", "root") == str(home / "images")

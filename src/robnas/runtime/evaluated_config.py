@@ -1,5 +1,6 @@
 """What an evaluation takes over from the configuration of the run that it evaluates: its model and its data."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,11 +42,20 @@ def own_cell(run: Run) -> str | None:
     return kept if named and "network" in run.job.facts and Path(kept).is_file() else None
 
 
-def _anchored(value: Any, home: Path) -> Any:
-    """A run's config names files from the folder that it was started in; from another folder they are found by way of the run."""
+PLACES = ("root", "weights", "source")
+"""Arguments that are files or folders whatever they look like: a folder `data` has no ending."""
+
+
+def _anchored(value: Any, home: Path, key: str = "") -> Any:
+    """A run's config names files from the folder that it was started in; from another folder they are found by way of the run.
+
+    A mere word is a name, though a folder may be called so: `resnet` means the same everywhere.
+    """
     if isinstance(value, Mapping):
-        return {key: _anchored(item, home) for key, item in value.items()}
+        return {name: _anchored(item, home, str(name)) for name, item in value.items()}
     if not isinstance(value, str) or not value or len(value) > 1000 or "\n" in value:
+        return value
+    if key not in PLACES and "/" not in value and os.sep not in value and not Path(value).suffix:
         return value
     return str(home / value) if (home / value).exists() and not Path(value).exists() else value
 

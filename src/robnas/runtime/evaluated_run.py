@@ -1,5 +1,6 @@
 """Whose results an evaluation's are, where no run folder was named: found by the configuration that trains the same model."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,23 @@ def _model_of_the_config(verb: str, config: dict[str, Any], model: LightningModu
         raise UserError(f"ckpt_path: there is no checkpoint {path!r}")
     path = path and str(Path(path).resolve())  # `latest` may be another folder in a moment
     job = _job(config, model, data, verb, {"checkpoint": jobs.file_digest(Path(path))} if path else {})
+    run = Run(job, config, path, evaluation=True, provenance=run_folder.provenance(job, config, data))
     if run_folder.is_first_rank():
-        job.start(versions=versions())
+        run.before = job.facts
+        job.start(command=["robnas", *sys.argv[1:]], network=_name(config, model), versions=versions())
         text = yaml.safe_dump({**config, "ckpt_path": path}, sort_keys=False, allow_unicode=True, width=120)
         atomic.write(job.folder / "config.yaml", text)
-    return Run(job, config, path, provenance=run_folder.provenance(job, config, data))
+    return run
+
+
+def _name(config: dict[str, Any], model: LightningModule) -> str:
+    """For lists: "net.py:Net" where that is how the model was called and it was given no other name, else as in rows."""
+    given = (config.get("model") or {}).get("init_args") or {}
+    description = getattr(model, "description", None) or {}
+    source = str(given.get("source") or "")
+    if description.get("family", "custom") == "custom" and ":" in source and not given.get("name"):
+        return source.rpartition("/")[2]
+    return str(description.get("name") or type(model).__name__)
 
 
 def _job(config: dict[str, Any], model: Any, data: Any, experiment: str, foreign: dict[str, str] | None = None) -> jobs.Job:

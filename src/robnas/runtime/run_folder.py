@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from robnas.space.genotype import Genotype
 
 @dataclass
 class Run:
-    """A prepared run. `ckpt_path`: where it goes on, if it does; `finished`: there is nothing to do; `trained`: it is only evaluated."""
+    """A prepared run. `ckpt_path`: where it goes on, if it does; `finished`: there is nothing to do; `trained`: it is only evaluated;
+    `evaluation`: the folder is that of evaluations alone, of a model from elsewhere; `before`: what its note said until now."""
 
     job: Job
     config: dict[str, Any]
@@ -32,6 +34,8 @@ class Run:
     finished: bool = False
     trained: bool = False
     provenance: dict[str, Any] = field(default_factory=dict)
+    evaluation: bool = False
+    before: dict[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -59,8 +63,16 @@ class Run:
         self.job.release()
 
     def give_up(self) -> None:
-        """The run was refused; where no checkpoint was written, there is nothing to go on with and nothing is left behind."""
-        if is_first_rank() and not _any(self.folder / "checkpoints"):
+        """The run was refused; where no checkpoint was written, there is nothing to go on with and nothing is left behind.
+
+        Of an evaluation: a folder that was there before, or that holds rows by now, stays as it was found.
+        """
+        if self.evaluation:
+            if is_first_rank() and self.before:
+                self.job.restore(self.before)
+            elif is_first_rank() and not (self.folder / "results.jsonl").exists():
+                self.job.abandon()
+        elif is_first_rank() and not _any(self.folder / "checkpoints"):
             self.job.abandon()
 
 
@@ -80,6 +92,8 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, model: Any = None, a
     config = dict(config)
     root = Path(config.get("runs") or "runs")
     overwrite, wanted, first = bool(config.get("overwrite")), config.get("ckpt_path"), is_first_rank()
+    if wanted not in (None, "last") and Path(wanted).is_file():
+        config["ckpt_path"] = wanted = str(Path(wanted).resolve())  # `latest` may be another folder in a moment
     job = Job(identity(config, data, model), config.get("experiment") or "run", root)
     if wanted not in (None, "last") and Path(wanted).is_file():
         if not _is_inside(wanted, job.folder):  # weights from elsewhere make another result
@@ -149,8 +163,8 @@ def existing(folder: str | Path, checkpoint: str = "last") -> Run:
     path = Path(folder)
     job = jobs.job_at(path)
     if job is None:
-        known = [str(j.folder) for j in jobs.find(path.parents[1] if len(path.parts) > 2 else "runs")][:5]
-        raise UserError(f"{folder} is no run folder{'; there are ' + ', '.join(known) if known else ''} (robnas list runs)")
+        near = _nearest(path)
+        raise UserError(f"{folder} is no run folder{f'; did you mean {near}?' if near else ''} (robnas list runs)")
     try:
         config = yaml.safe_load((job.folder / "config.yaml").read_text("utf-8"))
     except (OSError, yaml.YAMLError) as error:
@@ -230,6 +244,16 @@ def pinned(config: Any) -> Any:
     if isinstance(config, str) and Path(config).name == "latest" and (job := jobs.job_at(config)) is not None:
         return str(Path(config).with_name(job.name))
     return config
+
+
+def _nearest(path: Path) -> str:
+    """The run folder whose path is written most like this one; a folder above one is its `latest`. Empty where none is near."""
+    folders = [job.folder for job in jobs.find(path.parents[1] if len(path.parts) > 2 else "runs")]
+    latest = [folder.with_name("latest") for folder in folders if folder.with_name("latest").exists()]
+    near = {str(folder.parent): str(folder) for folder in (*reversed(folders), *latest)}  # the last of them wins: `latest`, or the newest
+    near |= {str(folder): str(folder) for folder in (*folders, *latest)}
+    found = get_close_matches(str(path), near, n=1, cutoff=0.75)
+    return near[found[0]] if found else ""
 
 
 def _is_inside(file: str, folder: Path) -> bool:
