@@ -116,10 +116,16 @@ def keep(path: Path, runs: Sequence[Run], workers: int, flags: Sequence[str], **
 
 
 def write_between(path: Path, text: str, begin: str, end: str) -> None:
-    """What stands between the markers becomes `text`; at the end of the file where there are none."""
+    """What stands between the markers becomes `text`; at the end of the file where there are none.
+
+    Raises:
+        UserError: one marker without the other, one twice, or the end before the beginning: what is the table's cannot be known.
+    """
     old = path.read_text("utf-8") if path.is_file() else ""
-    before, _, rest = old.partition(begin)
-    after = rest.partition(end)[2] if end in rest else "\n"
+    before, found, rest = old.partition(begin)
+    after = rest.partition(end)[2] if found else "\n"
+    sound = old.count(begin) == old.count(end) == rest.count(end) <= 1
+    require(sound, f"{path}: {begin!r} and then {end!r} must both be there once, or neither; nothing was written to it")
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write(path, f"{before}{begin}\n\n{text}\n\n{end}{after}")
 

@@ -15,6 +15,7 @@ import side_by_side
 from side_by_side import REPOSITORY, Run, about_images, about_seeds, between, common, plus_minus, rule
 from table_of_models import KINDS, TITLES
 
+from robnas.attacks.pgd import PGD
 from robnas.errors import unknown
 from robnas.models.build import describe
 from robnas.results import Row, Rows
@@ -84,17 +85,18 @@ def attack_command(folder: Path) -> list[str]:
 
 def numbers(folder: Path) -> Run:
     """family, accuracy, n and seconds of a training; robust_accuracy, its n, attack_seconds and queries of the attack on it."""
-    (robust,) = [row for row in Rows(folder / "results.jsonl").read() if ours(row)]
+    *_, robust = (row for row in Rows(folder / "results.jsonl").read() if ours(row))  # one written before PGD had its last options, too
     attack = {"robust_accuracy": robust.value, "robust_n": robust.n, "attack_seconds": robust.seconds, "queries": robust.queries}
     return {"family": robust.family, **side_by_side.training(folder), "cpu_seconds": cpu_seconds.read(folder), **attack}
 
 
 def ours(row: Row) -> bool:
-    """Whether it is robust accuracy under this table's attack, on the whole test set: others may have been run on the same model."""
-    same = {"goal": "untargeted", "eps": 8 / 255, "step_size": 2 / 255, "steps": 20, "n_restarts": 5}
-    if row.metric != "robust_accuracy" or row.plugin != "pgd" or row.norm != "linf" or "inputs" in row.params:
-        return False
-    return all(row.params.get(name) == value for name, value in same.items())
+    """Whether it is robust accuracy under this table's attack, on the whole test set: others may have been run on the same model.
+
+    Every argument of PGD counts, `inputs` of a part of the test set too; one that a row does not name had what is now the default.
+    """
+    own = PGD(goal="untargeted", eps=8 / 255, step_size=2 / 255, steps=20, n_restarts=5).arguments()
+    return row.metric == "robust_accuracy" and row.plugin == "pgd" and row.norm == "linf" and {**own, **row.params} == own
 
 
 # What is shown

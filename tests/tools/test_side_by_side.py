@@ -39,6 +39,24 @@ def test_only_what_stands_between_the_markers_is_written(tmp_path):
     assert (tmp_path / "none.md").read_text() == "<!-- begin -->\n\nnew\n\n<!-- end -->\n"
 
 
+@pytest.mark.parametrize(
+    "old", ["a\nBEGIN\nb\n", "a\nEND\nb\n", "END\na\nBEGIN\nb\n", "BEGIN\nEND\na\nBEGIN\nEND\n", "BEGIN\na\nEND\nb\nEND\n"]
+)
+def test_a_page_whose_markers_do_not_match_stays_as_it_is(old, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(old)
+    with pytest.raises(UserError, match=r"page\.md: 'BEGIN' and then 'END' must both be there once, or neither"):
+        tool.write_between(page, "new", "BEGIN", "END")
+    assert page.read_text() == old
+
+
+def test_a_page_without_markers_gets_them_at_its_end(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n")
+    tool.write_between(page, "new", "BEGIN", "END")
+    assert page.read_text() == "before\nBEGIN\n\nnew\n\nEND\n"
+
+
 def test_a_seed_that_is_named_twice_is_refused():
     tool.check_seeds([0, 1])
     with pytest.raises(UserError, match=r"--seeds: \[1, 1\] names a seed twice"):

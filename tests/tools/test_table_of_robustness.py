@@ -51,11 +51,13 @@ def test_only_rows_of_the_tables_own_attack_count(tmp_path):
     params = {"eps": 8 / 255, "step_size": 2 / 255, "steps": 20, "n_restarts": 5, "goal": "untargeted"}
     own = Row("robust_accuracy", 0.1, plugin="pgd", params=params, n=360, norm="linf", family="nas", seconds=2.0)
     asked = [{"eps": 4 / 255}, {"goal": "most_likely"}, {"steps": 7}, {"inputs": 64}, {"n_restarts": 1}]
+    asked += [{"loss": "dlr"}, {"random_start": False}, {"exact": True}, {"confidence": 0.99}, {"eot": 2}, {"max_inputs": 100}]
     others = [replace(own, params=params | other) for other in asked]
     others += [replace(own, **other) for other in ({"norm": "l2"}, {"metric": "asr"}, {"plugin": "apgd"})]
-    assert [tool.ours(row) for row in [own, *others]] == [True, *[False] * 8]
+    assert [tool.ours(row) for row in [own, *others]] == [True, *[False] * 14]
     (tmp_path / "metrics.csv").write_text("step,epoch,seconds\n1,0,12.5\n")
-    Rows(tmp_path / "results.jsonl").write([Row("accuracy", 0.9, kind="train", plugin="accuracy", n=360), own, *others[:5]])
+    Rows(tmp_path / "results.jsonl").write([Row("accuracy", 0.9, kind="train", plugin="accuracy", n=360), own, *others[:11]])
+    assert tool.ours(replace(own, params=params | {"loss": "log_odds", "random_start": True, "exact": False}))
     found = tool.numbers(tmp_path)
     assert (found["accuracy"], found["robust_accuracy"], found["training_seconds"], found["cpu_seconds"]) == (0.9, 0.1, 12.5, None)
 
