@@ -50,6 +50,14 @@ def test_the_model_is_as_it_was():
     assert model.training
 
 
+def test_the_weights_are_frozen_while_the_attack_asks():
+    model, seen = convolutional().train(), []
+    model.register_forward_pre_hook(lambda m, _: seen.append((m.training, any(p.requires_grad for p in m.parameters()))))
+    moved(model, images(), attack(n_restarts=2))
+    assert len(seen) == 8  # three steps each, and the losses of both
+    assert set(seen) == {(False, False)}
+
+
 def test_it_is_as_it_was_after_an_error_too():
     class Breaks(Evasion):
         def step(self, victim, s):

@@ -13,15 +13,17 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, TensorDataset
 
 import robnas
-from robnas import seeds
+from robnas import collectives, seeds
 from robnas.attacks import APGD, PGD, Evasion
 from robnas.attacks.goal import Goal
 from robnas.checkpoint_file import read
 from robnas.errors import UserError
 from robnas.models.normalize import Normalized
 from robnas.runtime.final_test import final_test
+from robnas.tasks import compilation
 from robnas.tasks.adversarial import ATTACKS, AdversarialClassifier
 from robnas.tasks.classifier import Classifier
+from robnas.tasks.free import Perturbation
 from robnas.tasks.inner import maximise
 from robnas.tasks.trades import Disagreement
 from small_classifier import classifier, digits, trainer
@@ -89,6 +91,21 @@ def test_trades_is_the_clean_loss_and_beta_times_the_divergence():
     assert kl > 1e-3
     assert torch.allclose(logits, z)
     assert (loss.item(), total.item()) == pytest.approx((first + 3 * kl, first + 0.4 * second + 3 * kl), abs=1e-10)
+
+
+@pytest.mark.filterwarnings("default:The .grad attribute")  # torch looks at it while it traces, and hides the warning itself
+@pytest.mark.parametrize("method", ["pgd", "trades"])
+def test_an_inside_that_cannot_be_compiled_is_said_in_one_line(method, monkeypatch):
+    def broken(graph, inputs):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(compilation, "compile_", lambda network, options: network.compile(backend=broken))
+    task = built(method=method, compile_network=True)
+    compilation.compile_(task.network, {})
+    with pytest.raises(UserError, match="compile_network: backend='broken' raised") as error:
+        task.objective(batch(2))
+    assert "\n" not in str(error.value)
+    torch.compiler.reset()
 
 
 def test_statistics_run_over_trained_images_alone():
@@ -179,6 +196,67 @@ def test_free_epochs_are_fewer_and_the_cosine_knows(tmp_path, epochs, replays, t
     assert trainer_again.max_epochs == taken
 
 
+def test_free_training_says_how_many_epochs_it_makes(tmp_path, capsys):
+    t = trainer(tmp_path, max_epochs=3, limit_train_batches=1, limit_val_batches=0)
+    t.fit(task := quick("free", replays=8), digits())
+    assert capsys.readouterr().out.splitlines() == ["free training: 3 epochs are 1 of 8 replays"]
+    trainer(tmp_path, limit_train_batches=1, limit_val_batches=0).fit(task, digits())
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("epochs", "warmup", "fewer"), [(20, 3, 3), (16, 3, 2)])
+def test_free_training_must_outlast_its_warmup(tmp_path, epochs, warmup, fewer):
+    with pytest.raises(UserError) as error:
+        trainer(tmp_path, max_epochs=epochs).fit(quick("free", replays=8, warmup_epochs=warmup), digits())
+    says = f"the {fewer} that free training makes of trainer.max_epochs: {epochs} with replays: 8"
+    assert str(error.value) == f"warmup_epochs: {warmup} leaves nothing of {says}"
+
+
+def test_warmup_is_counted_in_the_epochs_of_free_training(tmp_path):
+    rates = []
+
+    class Watch(Callback):
+        def on_train_epoch_start(self, trainer, *_):
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    t = trainer(tmp_path, max_epochs=6, limit_train_batches=1, limit_val_batches=0, callbacks=[Watch()])
+    t.fit(quick("free", learning_rate=0.03, warmup_epochs=2), digits())
+    assert rates == pytest.approx([0.01, 0.02, 0.03])
+
+
+def driven(p, x):
+    """One replay; what it leaves of δ."""
+    leaf = p.apply(ATTACKS["free"](), x, torch.zeros(len(x), dtype=torch.int64), torch.arange(len(x)), 0)
+    (leaf * torch.arange(1, len(x) + 1).view(-1, 1, 1, 1)).sum().backward()
+    p.move(ATTACKS["free"](), torch.zeros(len(x), 2))
+    return p.delta.clone()
+
+
+def test_a_short_first_minibatch_after_a_kill_takes_nothing_from_the_perturbation():
+    p, x = Perturbation(), torch.full((5, 1, 2, 2), 0.5)
+    p.delta = torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)) * EPS - EPS / 2
+    again = Perturbation()
+    again.load(p.state())
+    assert torch.equal(driven(again, x[:2]), driven(p, x[:2]))
+    assert len(again.delta) == 5
+
+
+@pytest.mark.parametrize(("ranks", "sizes"), [(1, [5]), (2, [3, 2]), (5, [1] * 5)])
+def test_every_rank_goes_on_with_its_share_of_the_perturbation(monkeypatch, ranks, sizes):
+    whole = torch.linspace(-EPS, EPS, 5).view(5, 1, 1, 1)
+    monkeypatch.setattr(collectives, "world_size", lambda: ranks)
+    for kept in ([whole[:3], whole[3:]], whole):
+        found = []
+        for rank in range(ranks):
+            monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
+            p = Perturbation()
+            p.load(kept)
+            p.apply(ATTACKS["free"](), torch.full((1, 1, 1, 1), 0.5), torch.tensor([0]), torch.tensor([0]), 0)
+            found.append(p.delta)
+        assert [len(share) for share in found] == sizes
+        assert torch.equal(torch.cat(found), whole)
+
+
 def test_free_training_steps_at_every_minibatch(tmp_path):
     with pytest.raises(UserError, match="accumulate_grad_batches: 2; free training"):
         trainer(tmp_path, accumulate_grad_batches=2).fit(quick("free"), digits())
@@ -217,6 +295,38 @@ def test_it_is_measured_every_so_many_epochs_and_in_the_last(tmp_path, every, ep
     t.fit(quick(valid_every=every), digits())
     assert calls == epochs
     assert ("valid/robust_accuracy" in t.callback_metrics) == bool(epochs)
+
+
+def measured_in(monkeypatch):
+    """A list to which every measurement adds its epoch."""
+    calls, inner = [], AdversarialClassifier.on_validation_epoch_end
+
+    def watched(task):
+        if task._victim:
+            calls.append(task.current_epoch)
+        inner(task)
+
+    monkeypatch.setattr(AdversarialClassifier, "on_validation_epoch_end", watched)
+    return calls
+
+
+@pytest.mark.parametrize(("every", "apart", "total", "epochs"), [(2, 2, 4, [1, 3]), (3, 2, 7, [1, 5]), (9, 3, 8, [2, 5])])
+def test_it_is_measured_where_validations_are_epochs_apart(tmp_path, monkeypatch, every, apart, total, epochs):
+    calls = measured_in(monkeypatch)
+    t = trainer(tmp_path, max_epochs=total, limit_train_batches=1, limit_val_batches=1, check_val_every_n_epoch=apart)
+    t.fit(quick(valid_every=every), digits())
+    assert calls == epochs
+
+
+def test_a_resumed_training_measures_in_the_same_epochs(tmp_path, monkeypatch):
+    calls, few = measured_in(monkeypatch), {"max_epochs": 7, "limit_train_batches": 2, "limit_val_batches": 1}
+    with pytest.raises(KilledError):
+        trainer(tmp_path, **few, callbacks=[SaveAndKill(5, tmp_path / "a.ckpt")]).fit(task := quick(valid_every=4), digits())
+    trainer(tmp_path, **few).fit(quick(valid_every=4), digits(), ckpt_path=str(tmp_path / "a.ckpt"))
+    assert calls == [0, 4, 6]
+    calls.clear()
+    trainer(tmp_path, max_epochs=1, limit_train_batches=1, limit_val_batches=1).fit(task, digits())  # another training
+    assert calls == [0]
 
 
 def test_what_validates_is_the_same_attack_with_more_steps_unless_said():
@@ -271,13 +381,28 @@ class SaveAndKill(Callback):
             raise KilledError
 
 
-def test_early_stopping_goes_on_in_an_epoch_without_a_measurement(tmp_path):
-    path = tmp_path / "a.ckpt"
-    with pytest.raises(KilledError):
-        falling(tmp_path, limit_train_batches=2, callbacks=[SaveAndKill(3, path)]).fit(short(valid_every=4), digits())
-    t = falling(tmp_path, limit_train_batches=2)
-    t.fit(short(valid_every=4), digits(), ckpt_path=str(path))
-    assert t.current_epoch == 3
+def test_early_stopping_counts_measurements_alone(tmp_path):
+    t = falling(tmp_path, check_val_every_n_epoch=2, max_epochs=20)
+    task = short()
+    task.hits = [0, 3, 0, 5, 0, 4, 0, 4, *[0] * 12]
+    t.fit(task, digits())
+    assert t.current_epoch == 8
+
+
+@pytest.mark.parametrize(
+    ("every", "data", "limits", "says"),
+    [
+        (0, {}, {}, "EarlyStopping: valid/robust_accuracy is never measured with valid_every: 0"),
+        (2, {}, {}, "valid_every: 1 with trainer.check_val_every_n_epoch: 2 counts measurements alone"),
+        (1, {"validation": 0.0}, {}, "is never measured, as nothing is validated (data.validation, trainer.limit_val_batches)"),
+        (1, {}, {"limit_val_batches": 0}, "is never measured, as nothing is validated"),
+    ],
+)
+def test_early_stopping_by_what_is_not_measured_is_refused(tmp_path, every, data, limits, says):
+    with pytest.raises(UserError) as error:
+        falling(tmp_path, **limits).fit(short(valid_every=every), digits(**data))
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_without_a_measurement_the_best_is_by_accuracy(tmp_path):
@@ -338,7 +463,7 @@ def test_it_is_read_as_a_classifier(run):
         assert torch.equal(again.eval()(x), logits)
         assert again.learning_rate == 0.01
     assert (again.method, again.replays) == ("free", 2)
-    assert again.perturbation.state().shape == (32, 3, 16, 16)
+    assert [share.shape for share in again.perturbation.state()] == [(32, 3, 16, 16)]
     plain = read(path)["hyper_parameters"]
     assert yaml.safe_load(yaml.safe_dump(plain)) == plain
 
@@ -401,6 +526,8 @@ class OfLabels(Evasion):
         ({"attack": OfLabels()}, "attack: oflabels asks for labels alone"),
         ({"attack": OfScores()}, "attack: ofscores asks for scores alone"),
         ({"attack": APGD(eps=math.inf)}, "attack: apgd has eps inf"),
+        ({"valid_attack": PGD(goal="most_likely")}, "valid_attack: pgd has the goal most_likely"),
+        ({"valid_attack": APGD(eps=math.inf)}, "valid_attack: apgd has eps inf"),
         ({"method": "fast", "attack": PGD(steps=7, n_restarts=1)}, "attack: pgd takes 7 steps; fast takes one"),
         ({"method": "free", "attack": PGD(steps=7, n_restarts=1)}, "free takes one; it is replays that count"),
         ({"method": "fast", "attack": PGD(steps=1)}, "attack: pgd has 5 restarts; fast has one run"),
@@ -413,6 +540,10 @@ def test_what_does_not_go_is_refused_in_one_line(arguments, says):
         classifier(AdversarialClassifier, **arguments)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_measures_may_see_as_little_as_it_likes():
+    assert quick(valid_attack=OfLabels()).valid_attack.access == "label"
 
 
 def test_a_radius_below_zero_is_the_attacks_to_refuse():

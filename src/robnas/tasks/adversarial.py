@@ -5,6 +5,7 @@ from math import ceil, inf
 from typing import Any, ClassVar
 
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
 from robnas import collectives, results, seeds
@@ -12,7 +13,7 @@ from robnas.attacks.base import Attack, Evasion
 from robnas.attacks.goal import Goal
 from robnas.attacks.pgd import PGD
 from robnas.attacks.victim import Victim
-from robnas.errors import require, unknown
+from robnas.errors import UserError, require, unknown
 from robnas.metrics import RobustAccuracy
 from robnas.tasks.classifier import DATA, Classifier
 from robnas.tasks.free import Perturbation
@@ -35,23 +36,25 @@ class AdversarialClassifier(Classifier):
 
     "pgd" and "fast" minimise the loss on the attacked images; "trades" that on the clean ones and β times the divergence between
     the two; "free" replays each minibatch, and one backward pass moves the weights and the perturbation, so that `trainer.max_epochs`
-    epochs become ⌈max_epochs / replays⌉: as many steps of the weights as any other method makes.
+    epochs become ⌈max_epochs / replays⌉: as many steps of the weights as any other method makes. `warmup_epochs` are counted in those.
 
     Departures. While the perturbation is made the network is in evaluation mode, as in TRADES's code (in those of Madry and of Wong it is
     in training mode): running statistics are those of trained images alone, and an input's attack depends on no other input. No input
     stops early. TRADES starts where its attack does (PGD: anywhere in the ball), its authors within 0.001 of the image. The perturbation
     of "free" is cut to what keeps the image in [0, 1] before it is carried over, and follows the gradient of all that is minimised,
     label smoothing and auxiliary loss included; theirs too has no other gradient to follow. An auxiliary head sees the attacked images,
-    in TRADES the clean ones.
+    in TRADES the clean ones. With `ema`, "free" averages once a minibatch, after its last replay, and not after every step.
 
     Args:
         method: "pgd", "trades", "free" or "fast".
         attack: any `Evasion` that sees gradients, untargeted, ε finite. If not given: the method's own steps within 8/255 (`ATTACKS`).
         beta: β of TRADES, 1/λ of its Eq. 5; the other methods have none.
         replays: m of "free"; the other methods have none.
-        valid_attack: by which robust accuracy on validation is measured; PGD, 10 steps of ε/4 within the ball of `attack` if not given.
+        valid_attack: by which robust accuracy on validation is measured, untargeted, ε finite; PGD, 10 steps of ε/4 within the ball of
+            `attack` if not given.
         valid_inputs: of the validation images the first so many are attacked.
-        valid_every: epochs from one measurement to the next, the first and the last epoch always among them; 0: never.
+        valid_every: epochs from one measurement to the next; it takes the first validation of a run, the first that is as far from the
+            last measurement, and the last one. 0: never. Early stopping on it needs 1.
         recipe: arguments of `Classifier`.
     """
 
@@ -79,12 +82,15 @@ class AdversarialClassifier(Classifier):
         require(valid_every >= 0, f"valid_every: {valid_every} is negative")
         attack = attack or ATTACKS[method]()
         suits(attack, method)
+        if valid_attack is not None:
+            measures(valid_attack)
         self.method, self.attack, self.beta, self.replays = method, attack, beta, replays
         self.valid_attack = valid_attack or PGD(eps=attack.eps, step_size=attack.eps / 4, steps=10, n_restarts=1, norm=attack.norm)
         self.valid_inputs, self.valid_every = valid_inputs, valid_every
         self.perturbation = Perturbation()
         self._epochs: int | None = None
         self._measured: float | None = None
+        self._measured_in: int | None = None  # epoch
         self._victim: Victim | None = None
 
     def _build(self, data: dict[str, Any]) -> None:
@@ -92,15 +98,40 @@ class AdversarialClassifier(Classifier):
         self.robust_accuracy = RobustAccuracy()
 
     def setup(self, stage: str) -> None:
-        """Free training's epochs are fewer, as each replays its minibatches."""
+        """Free training's epochs are fewer, as each replays its minibatches.
+
+        Raises UserError for a training that has no end, ends before it has warmed up, or is to stop early by what is not measured.
+        """
         super().setup(stage)
-        if stage != "fit" or self.method != "free":
+        if stage != "fit":
             return
+        self._measured = self._measured_in = None  # of an earlier training
+        if any(isinstance(c, EarlyStopping) and c.monitor == ROBUST for c in self.trainer.callbacks):  # type: ignore[attr-defined]
+            self._require_measurements()
+        if self.method == "free":
+            self._fewer_epochs()
+
+    def _require_measurements(self) -> None:
+        """Early stopping needs one whenever it asks: in an epoch without, it would count the old value as no improvement."""
+        never = f"EarlyStopping: {ROBUST} is never measured"
+        require(self.valid_every > 0, f"{never} with valid_every: 0")
+        require(self.trainer.enable_validation, f"{never}, as nothing is validated (data.validation, trainer.limit_val_batches)")
+        way = f"valid_every: 1 with trainer.check_val_every_n_epoch: {self.valid_every} counts measurements alone"
+        require(self.valid_every == 1, f"valid_every: {self.valid_every}; EarlyStopping would count epochs without {ROBUST}; {way}")
+
+    def _fewer_epochs(self) -> None:
+        """Of free training, on which the learning rate's schedule is built after this."""
         accumulated = self.trainer.accumulate_grad_batches
         require(accumulated == 1, f"trainer.accumulate_grad_batches: {accumulated}; free training steps at every minibatch")
         epochs = self.trainer.max_epochs
-        if epochs != self._epochs:  # not yet those that were set here
-            self._epochs = self.trainer.fit_loop.max_epochs = ceil((epochs or 1) / self.replays)
+        if epochs == self._epochs:  # those that were set here
+            return
+        fewer = ceil((epochs or 1) / self.replays)
+        said = f"the {fewer} that free training makes of trainer.max_epochs: {epochs} with replays: {self.replays}"
+        require(self.warmup_epochs < fewer, f"warmup_epochs: {self.warmup_epochs} leaves nothing of {said}")
+        self._epochs = self.trainer.fit_loop.max_epochs = fewer
+        if fewer != epochs and self.trainer.is_global_zero:
+            print(f"free training: {epochs} epochs are {fewer} of {self.replays} replays", flush=True)
 
     # Training
 
@@ -113,7 +144,7 @@ class AdversarialClassifier(Classifier):
         if self.method == "free":
             adversarial = self.perturbation.apply(self.attack, x, y, index, seed)
         else:
-            adversarial = maximise(self.attack, self.built, x, Goal(y), index, seed)
+            adversarial = self._maximise(x, Goal(y), index, seed)
         total, loss, self._logits = super().objective((adversarial, *batch[1:]))
         return total, loss, self._logits
 
@@ -121,11 +152,22 @@ class AdversarialClassifier(Classifier):
         """Eq. 5: the loss on clean images + β · KL(p(clean) ‖ p(adversarial))."""
         x, y = batch[:2]
         with torch.no_grad(), frozen(self.built):
-            around = Disagreement(y, clean=self.built(x))
-        adversarial = maximise(self.attack, self.built, x, around, index, seed)
+            around = Disagreement(y, clean=self(x))
+        adversarial = self._maximise(x, around, index, seed)
         total, loss, logits = super().objective(batch)
         apart = self.beta * divergence(logits, self(adversarial)).mean()
         return total + apart, loss + apart, logits
+
+    def _maximise(self, x: Tensor, goal: Goal, index: Tensor, seed: int) -> Tensor:
+        """The attack on the weights of this step; compiled, where the network is, as it is most of the work."""
+        if not self.compile_network:
+            return maximise(self.attack, self.built, x, goal, index, seed)
+        from torch._dynamo.exc import BackendCompilerFailed
+
+        try:
+            return maximise(self.attack, self.built, x, goal, index, seed)
+        except BackendCompilerFailed as error:
+            raise UserError(f"compile_network: {str(error).partition(chr(10))[0]}") from error
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """Algorithm 1 of free training: every replay is a forward and a backward pass, a step of the weights and one of δ."""
@@ -146,10 +188,16 @@ class AdversarialClassifier(Classifier):
 
     def on_validation_epoch_start(self) -> None:
         """The model as it is now is attacked."""
-        last = self.current_epoch + 1 == self.trainer.max_epochs
-        due = self.valid_every and (last or self.current_epoch % self.valid_every == 0 or self.trainer.state.fn != "fit")
-        self._victim = Victim.prepare(self) if due and not self.trainer.sanity_checking else None
+        self._victim = Victim.prepare(self) if self._due() and not self.trainer.sanity_checking else None
         self._seen = 0
+
+    def _due(self) -> bool:
+        """Whether this validation measures; validations may be epochs apart, so that not every epoch has its chance."""
+        if self.valid_every <= 1 or self.trainer.state.fn != "fit" or self._measured_in is None:
+            return self.valid_every > 0
+        apart = self.trainer.check_val_every_n_epoch or 1
+        last = self.current_epoch + apart >= (self.trainer.max_epochs or 0)
+        return last or self.current_epoch - self._measured_in >= self.valid_every
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Loss and accuracy on data held out, and robust accuracy on the first `valid_inputs` of them."""
@@ -171,12 +219,12 @@ class AdversarialClassifier(Classifier):
 
     def on_validation_epoch_end(self) -> None:
         """The copy goes."""
-        if self._victim is not None:
-            self._measured = float(self.robust_accuracy.compute())
+        if self._victim is not None and self.trainer.state.fn == "fit":
+            self._measured, self._measured_in = float(self.robust_accuracy.compute()), self.current_epoch
         self._victim = None
 
     def on_train_start(self) -> None:
-        """A run that goes on knows what was measured last: early stopping asks in epochs without a measurement too."""
+        """A run that goes on knows what was measured last: callbacks may ask in epochs without a measurement too."""
         if self._measured is not None:
             self.trainer.callback_metrics[ROBUST] = torch.tensor(self._measured)
 
@@ -199,20 +247,28 @@ class AdversarialClassifier(Classifier):
         super().on_save_checkpoint(checkpoint)
         own = {name: getattr(self, name) for name in ("method", "beta", "replays", "valid_inputs", "valid_every")}
         checkpoint["hyper_parameters"] |= own | {"adversarial": self.row_params}
-        checkpoint["adversarial"] = {"perturbation": self.perturbation.state(), "measured": self._measured}
+        measured = {"measured": self._measured, "measured_in": self._measured_in}
+        checkpoint["adversarial"] = {"perturbation": self.perturbation.state()} | measured
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also a `Classifier`'s, to be trained further."""
         super().on_load_checkpoint(checkpoint)
         own = checkpoint.get("adversarial", {})
         self.perturbation.load(own.get("perturbation"))
-        self._measured = own.get("measured")
+        self._measured, self._measured_in = own.get("measured"), own.get("measured_in")
 
     @property
     def built(self) -> Any:
         """Normalisation and network."""
         assert self.model is not None
         return self.model
+
+
+def measures(attack: Evasion) -> None:
+    """Raises UserError where what an attack leaves right is not robust accuracy within a ball."""
+    name = f"valid_attack: {type(attack).__name__.lower()}"
+    require(attack.goal == "untargeted", f"{name} has the goal {attack.goal}; robust accuracy is measured by untargeted attacks")
+    require(attack.eps < inf, f"{name} has eps {attack.eps}; robust accuracy is that within a ball of finite radius")
 
 
 def suits(attack: Evasion, method: str) -> None:

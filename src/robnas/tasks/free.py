@@ -1,5 +1,7 @@
 """Free adversarial training (Shafahi et al., 2019), Algorithm 1: one backward pass moves the weights and the perturbation."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -29,7 +31,7 @@ class Perturbation:
 
     def __init__(self) -> None:
         self.delta: Tensor | None = None
-        self._kept: Tensor | None = None  # of all ranks, read from a checkpoint
+        self._kept: list[Tensor] | None = None  # every rank's, read from a checkpoint
         self._pending: tuple[Tensor, Tensor, Standing] | None = None
 
     def apply(self, attack: Evasion, x: Tensor, y: Tensor, index: Tensor, seed: int) -> Tensor:
@@ -38,8 +40,7 @@ class Perturbation:
         with torch.no_grad():
             start = attack.start(s)
             if self._kept is not None:
-                self.delta = self._kept[collectives.rank() * len(x) :][: len(x)].to(x)
-                self._kept = None
+                self.delta, self._kept = share(self._kept).to(x), None
             delta = start - x
             if self.delta is not None:
                 delta[: len(self.delta)] = self.delta[: len(x)]
@@ -59,12 +60,18 @@ class Perturbation:
         self.delta = new if self.delta is None or len(self.delta) <= len(new) else torch.cat([new, self.delta[len(new) :]])
         self._pending = None
 
-    def state(self) -> Tensor | None:
-        """Of all ranks, one after another, as their shares of a minibatch lie. Every rank must ask."""
+    def state(self) -> list[Tensor] | None:
+        """Every rank's, in the order in which their shares of a minibatch lie. Every rank must ask."""
         if self.delta is None:
             return self._kept
-        return torch.cat(collectives.gather(self.delta.cpu()))
+        return collectives.gather(self.delta.cpu())
 
-    def load(self, state: Tensor | None) -> None:
-        """Goes on from there, on any number of ranks."""
-        self.delta, self._kept = None, state
+    def load(self, state: Sequence[Tensor] | Tensor | None) -> None:
+        """Goes on from there, on any number of ranks. Checkpoints once had one tensor, of all ranks."""
+        self.delta, self._kept = None, [state] if isinstance(state, Tensor) else list(state or []) or None
+
+
+def share(kept: list[Tensor]) -> Tensor:
+    """This rank's of what every rank kept; of another number of ranks, as they divide a minibatch: equally, one after another."""
+    ranks = collectives.world_size()
+    return (kept if len(kept) == ranks else torch.cat(kept).tensor_split(ranks))[collectives.rank()]
