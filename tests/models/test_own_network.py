@@ -138,6 +138,28 @@ def test_arguments_that_it_does_not_take():
     refused("net.py:Net cannot be built: TypeError: Net.__init__() got an unexpected", robnas.load, "net.py:Net", arguments={"clases": 3})
 
 
+def test_arguments_that_it_needs(here):
+    (here / "wide.py").write_text("def make(classes, *, width, depth=3): ...\n")
+    says = "source: wide.py:make needs classes, width: say --model.arguments.classes=… --model.arguments.width=… (in Python"
+    assert "foreign.py" not in refused(says, robnas.load, "wide.py:make")
+    refused("wide.py:make needs width: say", robnas.load, "wide.py:make", arguments={"classes": 3})
+    refused("wide.py:make returns a NoneType", robnas.load, "wide.py:make", arguments={"classes": 3, "width": 4})
+
+
+def test_the_callers_module_stays_as_it_is(here, images):
+    net = Net().double().train()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    torch.save(trained().state_dict(), "w.pt")
+    model = robnas.load(net, weights="w.pt", mean=0.5, std=0.5)
+    assert torch.equal(model(images), trained()((images - 0.5) / 0.5))
+    assert net.training
+    assert all(v.dtype == torch.float64 and torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    (here / "made.py").write_text(CODE + "\nnet = Net()\n")
+    assert robnas.load("made.py:net", weights="w.pt")(images).equal(trained()(images))
+    (here / "stubborn.py").write_text(CODE + "\nclass Stubborn(Net):\n    def __deepcopy__(self, memo): raise ValueError('mine')\n")
+    refused("cannot be copied: ValueError: mine", robnas.load, foreign.network("stubborn.py:Stubborn"), mean=0.5, std=0.5)
+
+
 def test_a_file_that_does_not_import(here):
     (here / "half.py").write_text("class Net(\n")
     refused("half.py cannot be imported: SyntaxError", robnas.load, "half.py:Net")
@@ -150,7 +172,12 @@ def test_normalisation_out_of_range():
     refused("std: mean and std are given together", robnas.load, net, mean=[0.5])
     refused("is not positive", robnas.load, net, mean=[0.5], std=[0.0])
     refused("divide by 255", robnas.load, net, mean=[123.7, 116.3, 103.5], std=[58.4, 57.1, 57.4])
-    refused("3 and 1 numbers", robnas.load, net, mean=[0.5] * 3, std=[0.5])
+    refused("3 and 1 numbers; each needs one a channel, such as [0.5, 0.5, 0.5]", robnas.load, net, mean=[0.5] * 3, std=0.5)
+    refused("std: [0.0] is not positive", robnas.load, net, mean=0.0, std=0.0)
+
+
+def test_one_number_is_for_all_channels(images):
+    assert torch.equal(robnas.load(trained(), mean=0, std=0.25)(images), trained()(images / 0.25))
 
 
 # Weights
@@ -192,7 +219,43 @@ def test_weights_that_do_not_fit():
     assert "(first 'head.a'), of 2 that it has" in line
     torch.save(state, "w.pt")
     line = refused("'linear.weight' is [10, 768] there", robnas.load, "net.py:Net", weights="w.pt", arguments={"classes": 7})
-    assert "they are of 10 classes, the network of 7" in line
+    assert line.endswith("they are of 10 classes, the network of 7")
+    save_file(timm_net(4).state_dict(), "four.safetensors")
+    line = refused("they are of 4 classes", robnas.load, "timm:test_resnet", weights="four.safetensors", arguments={"num_classes": 10})
+    assert line.endswith("the network of 10 (--model.arguments.num_classes=4)")
+
+
+def timm_net(classes):
+    import timm
+
+    return timm.create_model("test_resnet", pretrained=False, num_classes=classes)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, torch.bool])
+def test_weights_of_another_kind_of_number(dtype):
+    state = {k: v.to(dtype) for k, v in trained().state_dict().items()}
+    torch.save(state, "w.pt")
+    name = str(dtype).removeprefix("torch.")
+    says = f"'linear.weight' is {name} there, but float32 here, and 1 more differ"
+    refused(says, robnas.load, "net.py:Net", weights="w.pt")
+
+
+def test_weights_of_another_width_and_counters_in_half_precision():
+    norm = nn.BatchNorm2d(3)
+    norm.num_batches_tracked += 7
+    half = {k: v.half() for k, v in norm.state_dict().items()}
+    foreign_weights.fit(nn.BatchNorm2d(3), half, "w.pt")
+    half["num_batches_tracked"] += 0.5
+    refused("'num_batches_tracked' is float16 there, but int64 here", foreign_weights.fit, nn.BatchNorm2d(3), half, "w.pt")
+
+
+def test_a_file_of_no_format_that_is_read(here):
+    for name in ("notes", "notes.pt"):
+        (here / name).write_text("in these weights I trust")
+        refused(f"{name} is of no format that is read: a state_dict saved by torch.save, or safeten", foreign_weights.read, name)
+    refused("notes.pt is of no format that is read: TorchScript", robnas.load, "notes.pt")
+    (here / "empty").write_bytes(b"")
+    refused("empty is of no format", foreign_weights.read, "empty")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The look at an own model beside the data, and what stops it; attacks on it, beside the same model without a Trainer."""
 
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -12,9 +13,11 @@ import robnas
 from own_network import EvenOrOdd, Net, one_logit, trained
 from robnas.attacks import PGD
 from robnas.data import Digits
+from robnas.data.sampling import GlobalBatches, Loader
 from robnas.errors import UserError
 from robnas.results import Rows
-from robnas.tasks import OwnModel, preflight
+from robnas.tasks import OwnModel, class_order, preflight
+from robnas.tasks.first_inputs import first_inputs
 from small_classifier import trainer
 
 DIGITS = tuple("0123456789")
@@ -149,7 +152,8 @@ def test_another_number_of_classes(tmp_path):
 
 def test_images_of_another_size(tmp_path):
     refused("the model cannot be run on images [3, 16, 16] of Digits: RuntimeError: ", tmp_path, OwnModel(Convolution()))
-    refused("the model cannot be run on images [3, 16, 16]", tmp_path, OwnModel(Convolution(channels=1)))
+    line = refused("the model cannot be run on images [3, 16, 16]", tmp_path, OwnModel(Convolution(channels=1)))
+    assert line.endswith("; it is given 3 channels of 16 × 16 pixels: is it for another size, or for grey images?")
     says = "the model is for images [3, 32, 32], but those of Digits are [3, 16, 16]"
     refused(says, tmp_path, OwnModel(trained(), image_shape=[3, 32, 32]))
     refused("mean, std: 2 numbers each, but images of Digits have 3 channels", tmp_path, OwnModel(trained(), mean=[0.5] * 2, std=[0.5] * 2))
@@ -161,7 +165,8 @@ ANSWERS = {
     "a map": (lambda z: z[:, :, None, None], "the model answers [100, 10, 1, 1] to 100 images; logits [100, classes] are needed"),
     "a tuple": (lambda z: (z, z), "the model answers a tuple of 2; one tensor of logits [100, classes] is needed"),
     "a mapping": (lambda z: {"logits": z}, "the model answers a dict of 1"),
-    "labels": (lambda z: (z * 100).long(), "the model answers torch.int64; logits are needed"),
+    "labels": (lambda z: z.argmax(1), "the model answers [100] of int64 to 100 images: labels are not enough, logits [100, classes]"),
+    "whole numbers": (lambda z: (z * 100).long(), "the model answers [100, 10] of int64 to 100 images: labels are not enough"),
     "too few": (lambda z: z[:50], "the model answers [50, 10] to 100 images"),
     "nothing": (lambda z: None, "the model answers a NoneType"),
     "a scalar": (lambda z: z.sum(), "the model answers [] to 100 images"),
@@ -188,6 +193,11 @@ def test_inputs_outside_of_the_unit_interval(pixels, says, tmp_path):
 def test_it_is_not_trained(tmp_path):
     with pytest.raises(UserError, match="an own model is evaluated, not trained"):
         trainer(tmp_path).fit(OwnModel(trained()), datamodule=Digits())
+
+
+def test_names_that_are_no_list():
+    with pytest.raises(UserError, match=r"class_names: 'cat' is not a list: write \[cat, dog\]"):
+        OwnModel(trained(), class_names="cat")
 
 
 def test_a_source_is_needed():
@@ -223,12 +233,115 @@ def test_the_same_names_in_another_order_are_refused_or_mapped(tmp_path, capsys)
     assert torch.equal(mapped(x), trained()(x))
 
 
-def test_a_wrong_order_that_nobody_names_shows_as_chance(tmp_path):
-    net = trained()
-    with torch.no_grad():
-        for p in net.linear.parameters():
-            p.copy_(p.roll(1, 0))
-    refused("the model is at chance", tmp_path, OwnModel(net))
+def test_a_wrong_order_that_nobody_names(tmp_path):
+    """Eight of ten classes are elsewhere, so that two are answered well: far above chance."""
+    order = [1, 0, 3, 2, 5, 4, 7, 6, 8, 9]
+    net = Answers(lambda z: z[:, order])
+    line = refused("the model's classes seem to be in another order than the data's: ", tmp_path, OwnModel(net))
+    right = accuracy(net)
+    assert 0.1 < right < 0.25
+    assert f"and accuracy would be {accuracy(trained()):.1%}, not {right:.1%}, if" in line
+    assert "if 8 of 10 classes stood for others" in line
+    assert line.endswith("--model.class_names (in the model's order) with --model.map_classes=true, or --model.insist=true goes on")
+    assert measured(tmp_path, OwnModel(net, insist=True))["test/accuracy"] == pytest.approx(right)
+    names = [DIGITS[i] for i in order]  # as the line advises
+    assert measured(tmp_path, OwnModel(net, class_names=names, map_classes=True))["test/accuracy"] == pytest.approx(accuracy(trained()))
+
+
+def test_a_wrong_order_at_chance_is_called_that(tmp_path):
+    says = "35 of 35 inputs of '0' are answered as '1', and accuracy would be "
+    refused(says, tmp_path, OwnModel(Answers(lambda z: z.roll(1, 1))))
+    refused("put its outputs into the data's order, or", tmp_path, OwnModel(Answers(lambda z: z.roll(1, 1))), Foreign())
+
+
+def test_few_classes_in_another_order_are_said_and_not_refused(tmp_path, capsys):
+    assert measured(tmp_path, OwnModel(turned()))["test/accuracy"] < 0.65
+    assert "some classes may be in another order: " in capsys.readouterr().out
+    measured(tmp_path, OwnModel(trained()))
+    assert "order: " not in capsys.readouterr().out.replace("data's order:", "")
+
+
+def test_a_relabelling_is_judged_on_other_inputs():
+    """Each class seen once in a half: any answers can be relabelled to all right, where they are the same inputs."""
+    n = 200
+    halves = [Counter({(y, (7 * y + shift) % n): 1 for y in range(n)}) for shift in (3, 90)]
+    assert sum(len(class_order.relabelling(half)) for half in halves) == 2 * n
+    assert class_order.hits(halves) == 0
+    assert class_order.doubt(halves, None) == ("", False)
+    assert class_order.hits([halves[0], halves[0]]) == 2 * n
+
+
+def test_the_relabelling_by_hand():
+    confusion = Counter({(0, 1): 9, (0, 0): 1, (1, 1): 8, (1, 0): 8, (2, 2): 5, (2, 1): 5})
+    assert class_order.relabelling(confusion) == {0: 1, 1: 0, 2: 2}
+    half = Counter({(0, 1): 50, (1, 0): 40, (1, 1): 10})
+    said, many = class_order.doubt([half, half], ["cat", "dog"])
+    assert many
+    assert said == (
+        "100 of 100 inputs of 'cat' are answered as 'dog', and accuracy would be 90.0%, not 10.0%, if 2 of 2 classes stood for others"
+    )
+
+
+def test_answers_that_are_no_logits_are_said(tmp_path, capsys):
+    says = "answers look like probabilities, not logits"
+    measured(tmp_path, OwnModel(Answers(lambda z: z.softmax(1))))
+    assert says in capsys.readouterr().out
+    measured(tmp_path, OwnModel(Answers(lambda z: z.log_softmax(1))))
+    assert says not in capsys.readouterr().out
+    even = EvenOrOdd(seed=0, batch_size=100)
+    measured(tmp_path, OwnModel(nn.Sequential(one_logit(), nn.Sigmoid()), one_logit=True, insist=True), even)
+    assert says in capsys.readouterr().out
+
+
+def test_an_attack_does_not_warn_of_it_again(tmp_path, capsys):
+    _, rows, _ = outcomes(tmp_path, OwnModel(Answers(lambda z: z.softmax(1))), Digits(seed=0, batch_size=25))  # a warning is an error here
+    assert rows
+    assert "answers look like probabilities" in capsys.readouterr().out
+
+
+# Which inputs, and whose module
+
+
+@pytest.mark.parametrize("many", [5, 40])
+def test_validation_looks_at_its_own_first_inputs(many, tmp_path, capsys):
+    data = Digits(seed=0, batch_size=16, validation=0.2)
+    assert not (data.parts()[1][:5] < 5).all()  # which the training set's numbers are not
+    trainer(tmp_path).validate(OwnModel(trained(), check_inputs=many, insist=True), datamodule=data, verbose=False)
+    assert f"n = {many})" in capsys.readouterr().out
+
+
+def test_two_ranks_look_at_what_one_looks_at():
+    data = Digits(seed=0, validation=0.2)
+    images, indices = data.sets()[0], data.parts()[1]
+
+    def seen(rank, ranks, most):
+        loader = Loader(images, GlobalBatches(indices, 16, rank=rank, world_size=ranks))
+        return [torch.stack([b.index[keep], half[keep]]) for b, keep, half in first_inputs([loader], most, "data", rank, ranks)]
+
+    for most in (1, 5, 21, 40, 10**6):
+        one = torch.cat(seen(0, 1, most), 1)
+        two = torch.cat(seen(0, 2, most) + seen(1, 2, most), 1)
+        assert one[0].tolist() == indices[:most].tolist()
+        assert torch.equal(one[:, one[0].argsort()], two[:, two[0].argsort()])
+
+
+def test_others_loaders_are_counted():
+    y = torch.arange(30)
+    parts = [DataLoader(TensorDataset(y[r::2], y[r::2]), 4) for r in range(2)]
+    found = [b[1][keep] for r in range(2) for b, keep, _ in first_inputs([parts[r]], 11, "data", r, 2)]
+    assert sorted(torch.cat(found).tolist()) == list(range(11))
+    both = [b[1][keep] for b, keep, _ in first_inputs([DataLoader(TensorDataset(y, y), 20)] * 2, 35, "data")]
+    assert [len(part) for part in both] == [20, 10, 5]
+
+
+def test_the_callers_module_stays_as_it_is(tmp_path):
+    net = trained().train()
+    for options in ({}, {"mean": [0.5], "std": [0.5]}):
+        task = OwnModel(net, insist=True, **options)
+        measured(tmp_path, task)
+        task.double()
+        assert all(m.training for m in net.modules())
+        assert all(p.requires_grad and p.dtype == torch.float32 for p in net.parameters())
 
 
 def test_other_names(tmp_path):

@@ -5,6 +5,7 @@ TorchScript is a program, see `_torchscript`.
 """
 
 import importlib.util
+import inspect
 import pkgutil
 import re
 import sys
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robnas import plugins
+from robnas import copies, plugins
 from robnas.errors import UserError, require, short, unknown
 from robnas.source import source_digest
 
@@ -142,9 +143,30 @@ def _attribute(module: ModuleType, name: str, where: str) -> Any:
 def _made(source: str, found: Any, arguments: dict[str, Any]) -> nn.Module:
     if isinstance(found, nn.Module):
         require(not arguments, f"arguments: {source} is a module already built; it takes none")
-        return found
+        return own_copy(found)
     require(callable(found), f"source: {source} is a {type(found).__name__}; a torch.nn.Module or what returns one is needed")
+    if missing := _missing(found, arguments):
+        flags = " ".join(f"--model.arguments.{name}=…" for name in missing)
+        raise UserError(f"source: {source} needs {', '.join(missing)}: say {flags} (in Python arguments={{{missing[0]!r}: …}})")
     return _called(source, lambda: found(**arguments))
+
+
+def own_copy(module: nn.Module) -> nn.Module:
+    """Of a module that is somebody else's too, to be changed without their noticing: in evaluation mode, frozen."""
+    try:
+        return copies.evaluation_copy(module)
+    except Exception as error:  # code of the user's own: it may raise anything
+        raise UserError(f"source: the {type(module).__name__} cannot be copied: {plugins.said(error)}") from error
+
+
+def _missing(found: Any, arguments: Mapping[str, Any]) -> list[str]:
+    """Arguments that have no default and are not given."""
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):  # written in C, say
+        return []
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return [p.name for p in named if p.default is p.empty and p.name not in arguments]
 
 
 def _called(source: str, make: Any) -> nn.Module:
@@ -154,7 +176,8 @@ def _called(source: str, make: Any) -> nn.Module:
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # code of the user's own: it may raise anything
-        raise UserError(f"source: {source} cannot be built: {plugins.said(error)}") from error
+        where = rf" \({re.escape(Path(__file__).name)}, line \d+\)$"  # the call, which tells nobody anything
+        raise UserError(f"source: {source} cannot be built: {re.sub(where, '', plugins.said(error))}") from error
     require(isinstance(made, nn.Module), f"source: {source} returns a {type(made).__name__}; a torch.nn.Module is needed")
     return made  # type: ignore[no-any-return]
 
@@ -224,6 +247,7 @@ class _Exported(nn.Module):
 
 
 def _pickled(path: Path, unsafe_pickle: bool) -> nn.Module:
+    refuse_other_formats(path, "TorchScript (torch.jit.save), archives of torch.export and modules saved by torch.save")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -236,6 +260,13 @@ def _pickled(path: Path, unsafe_pickle: bool) -> nn.Module:
         raise _only_weights(path)
     require(isinstance(content, nn.Module), f"{path} holds a {type(content).__name__}; a torch.nn.Module is needed")
     return content  # type: ignore[no-any-return]
+
+
+def refuse_other_formats(path: Path, known: str) -> None:
+    """Raise UserError for a file that is neither a ZIP archive nor a binary pickle, which torch.save has written so far."""
+    with path.open("rb") as file:
+        head = file.read(2)
+    require(head.startswith((b"PK", b"\x80")), f"{path} is of no format that is read: {known}")
 
 
 def refusal(path: Path, why: str) -> str:

@@ -43,6 +43,9 @@ def fault(output: Any, n: int, one_logit: bool) -> str:
         kind = f"{type(output).__name__} of {len(output)}" if hasattr(output, "__len__") else type(output).__name__
         return f"the model answers a {kind}; one tensor of logits [{n}, classes] is needed: wrap it in a module that returns the logits"
     shape = list(output.shape)
+    if not output.is_floating_point():
+        kind = str(output.dtype).removeprefix("torch.")
+        return f"the model answers {shape} of {kind} to {n} images: labels are not enough, logits [{n}, classes] are needed"
     if one_logit and shape == [] and n == 1:  # squeezed all through
         return ""
     if one_logit:
@@ -51,4 +54,4 @@ def fault(output: Any, n: int, one_logit: bool) -> str:
         return f"the model answers {shape} to {n} images, one number each: if that is the log-odds of class 1, say one_logit: true"
     if len(shape) != 2 or shape[0] != n:
         return f"the model answers {shape} to {n} images; logits [{n}, classes] are needed"
-    return "" if output.is_floating_point() else f"the model answers {output.dtype}; logits are needed, not labels"
+    return ""

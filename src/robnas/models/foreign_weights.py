@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robnas.errors import UserError, require
-from robnas.models.foreign import near, refusal
+from robnas.models.foreign import near, refusal, refuse_other_formats
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "weights", "params")
 """Keys under which training scripts keep the state_dict, the likeliest first."""
@@ -35,10 +35,13 @@ def read(path: str | Path, *, unsafe_pickle: bool = False) -> dict[str, Tensor]:
 
 
 def fit(network: nn.Module, state: Mapping[str, Tensor], name: str, hint: str = "") -> None:
-    """Put the weights into the network. `hint`: what to say where it is the number of classes that differs.
+    """Put the weights into the network. Floating point may be of another width; whole numbers do for integers, however they are written.
+
+    Args:
+        hint: what to say where it is the number of classes that differs, which stands for {classes}.
 
     Raises:
-        UserError: names the first missing, unexpected or differently shaped weight, and how many there are.
+        UserError: names the first weight that is missing, unexpected, of another shape or another kind of number, and how many are.
     """
     own = network.state_dict()
     state = without_prefix(state, own)
@@ -50,9 +53,15 @@ def fit(network: nn.Module, state: Mapping[str, Tensor], name: str, hint: str = 
     if other:
         theirs, mine = list(state[other[0]].shape), list(own[other[0]].shape)
         head = len(other) <= 2 and theirs and all(state[k].shape[1:] == own[k].shape[1:] for k in other)  # the last layer's weight and bias
-        last = f": they are of {theirs[0]} classes, the network of {mine[0]}{hint}" if head else ""
+        more_said = hint.replace("{classes}", str(theirs[0])) if head else ""
+        last = f": they are of {theirs[0]} classes, the network of {mine[0]}{more_said}" if head else ""
         more = f", and {len(other) - 1} more differ" if len(other) > 1 else ""
         raise UserError(f"the weights in {name} do not fit the network: {other[0]!r} is {theirs} there, but {mine} here{more}{last}")
+    wrong = [k for k in own if isinstance(own[k], Tensor) and not _of_a_kind(state[k], own[k])]
+    if wrong:
+        more = f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else ""
+        kinds = f"{wrong[0]!r} is {_dtype(state[wrong[0]])} there, but {_dtype(own[wrong[0]])} here{more}"
+        raise UserError(f"the weights in {name} do not fit the network: {kinds}: convert them (a quantised network needs its scales)")
     network.load_state_dict(dict(state))
 
 
@@ -66,6 +75,25 @@ def without_prefix(state: Mapping[str, Tensor], own: Mapping[str, Any]) -> dict[
     return found
 
 
+def _of_a_kind(theirs: Tensor, mine: Tensor) -> bool:
+    """Whether nothing but precision is lost by casting. Scripts that write all in half precision write counters so too."""
+    if _kind(theirs) == _kind(mine):
+        return True
+    return _kind(mine) == "integer" and _kind(theirs) == "float" and torch.equal(theirs.to(mine.dtype).to(theirs.dtype), theirs)
+
+
+def _kind(x: Tensor) -> str:
+    if x.is_quantized:
+        return "quantised"
+    if x.is_floating_point():
+        return "float"
+    return "complex" if x.is_complex() else "bool" if x.dtype == torch.bool else "integer"
+
+
+def _dtype(x: Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")
+
+
 def _safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -77,6 +105,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _torch(path: Path, unsafe_pickle: bool) -> Any:
+    refuse_other_formats(path, "a state_dict saved by torch.save, or safetensors (with the ending .safetensors)")
     try:
         with torch.serialization.safe_globals([Namespace]):  # which timm keeps beside its weights; a bag of values
             return torch.load(path, map_location="cpu", weights_only=True)

@@ -22,8 +22,8 @@ def load(
     *,
     weights: str | Path | None = None,
     arguments: Mapping[str, Any] | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
     one_logit: bool = False,
     unsafe_pickle: bool = False,
 ) -> nn.Module:
@@ -32,17 +32,20 @@ def load(
     Args:
         source: a run folder of `robnas fit`, one of its checkpoint files, a folder of `robnas export`; or a network of your own: an import
             path ("mypackage.nets.Net", "net.py:Net"), "timm:NAME" (nothing is downloaded), a TorchScript file (a program: what it computes
-            is run, so trust it as you trust code), a `torch.nn.Module`. A module without any of the options below is returned as it is.
+            is run, so trust it as you trust code), a `torch.nn.Module`. A module without any of the options below is returned as it is;
+            with them, a copy of it is: the caller's keeps its mode, precision and weights.
         checkpoint: "last" or "best" (on validation), where `source` is a run folder.
         weights: of an own network: a state_dict saved by torch, or safetensors.
         arguments: of an own network's constructor.
-        mean, std: normalisation of an own network, a number a channel, in pixels of [0, 1]; none if not given. robnas's own have theirs.
+        mean, std: normalisation of an own network, a number a channel or one for all, in pixels of [0, 1]; none if not given. robnas's own
+            have theirs.
         one_logit: the network answers with one number, the log-odds of class 1 of two.
         unsafe_pickle: read files that can run any code while they are read: pickled modules, archives of torch.export.
 
     Raises:
         UserError: nothing is there, it is cut off or damaged, weights do not fit, or it is not a checkpoint of a classifier.
     """
+    mean, std = _numbers(mean), _numbers(std)
     own = {"weights": weights, "arguments": arguments, "mean": mean, "std": std, "one_logit": one_logit}
     given = [name for name, value in own.items() if value]
     if isinstance(source, nn.Module) and not given:
@@ -56,10 +59,14 @@ def load(
             require(not given, f"{', '.join(given)}: {source} is a model of robnas's, which has its own")
             return export.load(path) if export.is_export(path) else _of_a_run(path, checkpoint)
     means, stds = _normalisation(mean, std)
-    network = source if isinstance(source, nn.Module) else foreign.network(str(source), arguments, unsafe_pickle=unsafe_pickle)
+    network = (
+        foreign.own_copy(source) if isinstance(source, nn.Module) else foreign.network(str(source), arguments, unsafe_pickle=unsafe_pickle)
+    )
     if weights is not None:
         state = foreign_weights.read(weights, unsafe_pickle=unsafe_pickle)
-        foreign_weights.fit(network, state, str(weights), hint=" (arguments: {num_classes: …})" if str(source).startswith("timm:") else "")
+        foreign_weights.fit(
+            network, state, str(weights), hint=" (--model.arguments.num_classes={classes})" if str(source).startswith("timm:") else ""
+        )
     return Normalized(OneLogit(network) if one_logit else network, means, stds).float().eval()
 
 
@@ -87,13 +94,20 @@ def _of_a_run(path: Path, checkpoint: str) -> Normalized:
     return from_checkpoint(read(path), str(path))
 
 
+def _numbers(values: float | Sequence[float] | None) -> list[float] | None:
+    return None if values is None else [float(v) for v in ([values] if isinstance(values, int | float) else values)]
+
+
 def _normalisation(mean: Sequence[float] | None, std: Sequence[float] | None) -> tuple[list[float], list[float]]:
     """Raises UserError unless both are given or none, with a number a channel."""
     require((mean is None) == (std is None), f"{'std' if std is None else 'mean'}: mean and std are given together, or neither")
     if mean is None or std is None:
         return [0.0], [1.0]
-    require(len(mean) == len(std) >= 1, f"mean, std: {len(mean)} and {len(std)} numbers; each needs one a channel")
+    require(
+        len(mean) == len(std) >= 1,
+        f"mean, std: {len(mean)} and {len(std)} numbers; each needs one a channel, such as [0.5, 0.5, 0.5], or both one for all",
+    )
     require(all(s > 0 for s in std), f"std: {list(std)} is not positive")
     units = "they are in pixels of [0, 1]: divide by 255"
     require(all(0 <= m <= 1 for m in mean) and all(s <= 1 for s in std), f"mean {list(mean)}, std {list(std)}: {units}")
-    return [float(m) for m in mean], [float(s) for s in std]
+    return list(mean), list(std)

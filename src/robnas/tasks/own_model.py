@@ -1,7 +1,7 @@
 """The user's own model, looked at before anything is done to it, and then attacked, probed or tested like any other."""
 
+import warnings
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from robnas.models.foreign_logits import OneLogit, Reordered
 from robnas.models.load import load
 from robnas.models.normalize import Normalized
 from robnas.tasks import preflight
+from robnas.tasks.first_inputs import first_inputs
 
 
 class OwnModel(LightningModule):
@@ -24,25 +25,27 @@ class OwnModel(LightningModule):
 
     Before anything else the model is shown beside the data (classes, normalisation, images, clean accuracy on the first `check_inputs`
     test images), and refused in one line where the two do not fit, or where it is at chance: where the 95% interval (Wilson) of its
-    accuracy reaches down to the share of the most frequent class among those images, or to 1 / classes.
+    accuracy reaches down to the share of the most frequent class among those images, or to 1 / classes; or where its classes seem to be in
+    another order: where relabelling at least half of them one to one would make it much better.
 
     TorchScript is a program: reading it runs no Python, but asking the model runs what its author wrote, which may write files. Take it, as
     every import path, from nobody whose code you would not run.
 
     Args:
         source: "mypackage.nets.Net", "net.py:Net", "timm:resnet18" (nothing is downloaded), a TorchScript file, a folder of `robnas
-            export`, or a run folder; in Python also a module.
+            export`, or a run folder; in Python also a module, which is copied.
         weights: a state_dict saved by torch (bare, or as training scripts wrap it), or a safetensors file.
-        arguments: of the network's constructor, such as {num_classes: 10}.
-        mean: of the network's own normalisation, a number a channel, in pixels of [0, 1]; none if not given.
+        arguments: of the network's constructor, such as --model.arguments.num_classes=10.
+        mean: of the network's own normalisation, in pixels of [0, 1]: a number a channel, [0.5, 0.5, 0.5], or one for all, 0.5; none if not
+            given.
         std: likewise.
-        class_names: in the order of the logits; those of the data if not given.
+        class_names: in the order of the logits, such as [cat, dog]; those of the data if not given.
         map_classes: where the data have the same names in another order, put the logits into the data's order instead of refusing.
         one_logit: the network answers with one number, the log-odds of class 1 of two.
         image_shape: [channels, height, width] that the network was trained on, to be compared with the data's.
         name: in rows and tables; made from `source` if not given.
         check_inputs: test images, the first ones, of the look before all else.
-        insist: go on at chance.
+        insist: go on at chance, or where classes seem to be in another order.
         unsafe_pickle: read files that can run any code while they are read: pickled modules, archives of torch.export (.pt2).
     """
 
@@ -54,9 +57,9 @@ class OwnModel(LightningModule):
         source: str | nn.Module = "",
         weights: str | None = None,
         arguments: dict[str, Any] | None = None,
-        mean: list[float] | None = None,
-        std: list[float] | None = None,
-        class_names: list[str] | None = None,
+        mean: float | list[float] | None = None,
+        std: float | list[float] | None = None,
+        class_names: list[str] | str | None = None,
         map_classes: bool = False,
         one_logit: bool = False,
         image_shape: list[int] | None = None,
@@ -71,8 +74,12 @@ class OwnModel(LightningModule):
         )
         require(check_inputs >= 1, f"check_inputs: {check_inputs} is not at least 1")
         require(image_shape is None or len(image_shape) == 3, f"image_shape: {image_shape} is not [channels, height, width]")
+        names_said = f"class_names: {class_names!r} is not a list: write [cat, dog], and digits in quotes, ['0', '1']"
+        require(not isinstance(class_names, str), names_said)
         options: dict[str, Any] = {"weights": weights, "arguments": arguments, "mean": mean, "std": std, "one_logit": one_logit}
         model = load(source, **options, unsafe_pickle=unsafe_pickle)
+        if model is source:
+            model = foreign.own_copy(model)
         self.model = model if isinstance(model, Normalized) else Normalized(model, [0.0], [1.0]).eval()
         known: Mapping[str, Any] = self.model.architecture or {}
         self.title = source if isinstance(source, str) else type(source).__name__
@@ -122,7 +129,10 @@ class OwnModel(LightningModule):
         self._look(self.trainer.predict_dataloaders)
 
     def _look(self, loader: Any) -> None:
-        """Print what the model is beside the data; raise UserError where they do not fit, or at chance. All ranks agree."""
+        """Print what the model is beside the data; raise UserError where they do not fit, or at chance, or in another order of classes.
+
+        All ranks agree.
+        """
         if self._looked:
             return
         self._looked = True
@@ -138,23 +148,21 @@ class OwnModel(LightningModule):
         lines = [*self._itself(), *total.lines(self.data_names)]
         if collectives.rank() == 0:
             print("\n".join(lines), flush=True)
-        if fault := total.at_chance(self.data_names):
+        if total.probable:  # attacks would say it again; their rows say it anyway
+            warnings.filterwarnings("ignore", message="the model answers rows that sum to 1", category=UserWarning)
+        if fault := total.in_another_order(self.data_names) or total.at_chance(self.data_names):
             require(self.insist, fault)
 
     @torch.no_grad()
     def _ask(self, loader: Any, seen: preflight.Seen) -> None:
         """Count the model's answers to the first inputs, as far as they are this rank's."""
-        for batch in chain.from_iterable(loader if isinstance(loader, list | tuple) else [loader]):
-            if not isinstance(batch, list | tuple) or len(batch) < 2:
-                raise UserError(f"batches of {self.data_name} are {type(batch).__name__}; (x, y) or (x, y, index) is needed")
-            moved = self.trainer.strategy.batch_to_device(batch, dataloader_idx=0)
-            x, y, index = moved[0], moved[1], moved[2] if len(moved) > 2 else None
-            keep = torch.arange(len(y), device=y.device) + seen.n < self.check_inputs if index is None else index < self.check_inputs
-            if not bool(keep.any()):
-                break
-            x, y = x[keep], y[keep]
+        loaders = loader if isinstance(loader, list | tuple) else [loader]
+        ranks = (collectives.rank(), collectives.world_size())
+        for batch, keep, half in first_inputs(loaders, self.check_inputs, self.data_name, *ranks):
+            x, y = self.trainer.strategy.batch_to_device(batch, dataloader_idx=0)[:2]
+            x, y = x[keep.to(x.device)], y[keep.to(y.device)]
             preflight.in_range(x, self.data_name)
-            seen.add(self._checked(x), y, self.classes)
+            seen.add(self._checked(x), y, self.classes, half[keep])
 
     def _checked(self, x: Tensor) -> Tensor:
         """x: [B, C, H, W] → logits [B, classes]; UserError where the network answers with something else, or cannot be run."""

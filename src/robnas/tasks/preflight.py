@@ -9,10 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
+from robnas.attacks.victim import probabilities
 from robnas.errors import UserError, require
 from robnas.models.foreign_logits import fault, two
 from robnas.plugins import said
 from robnas.statistics import wilson
+from robnas.tasks.class_order import called, doubt
 
 
 def same_images(model: Sequence[int] | None, data: Sequence[int] | None, means: int, name: str) -> None:
@@ -61,7 +63,11 @@ def answer(ask: Callable[[], Any], x: Tensor, one_logit: bool, classes: int | No
         found = ask()
     except Exception as error:  # code of the user's own: it may raise anything
         text = said(error)
-        raise UserError(f"the model cannot be run on images {list(x.shape[1:])} of {name}: {text[:300]}") from error
+        channels, *size = x.shape[1:]
+        other = "grey images" if channels == 3 else "colour images"
+        given = f"{channels} channel{'s' * (channels > 1)} of {' × '.join(map(str, size))} pixels"
+        advice = f"it is given {given}: is it for another size, or for {other}?"
+        raise UserError(f"the model cannot be run on images {list(x.shape[1:])} of {name}: {text[:300]}; {advice}") from error
     wrong = fault(found, len(x), one_logit)
     require(not wrong, wrong)
     logits: Tensor = two(found.reshape(len(x), 1)) if one_logit else found
@@ -88,18 +94,30 @@ def mapping(model: Sequence[str] | None, data: Sequence[str] | None, classes: in
 
 @dataclass
 class Seen:
-    """Predictions counted. `labels`: how often each class came."""
+    """Predictions counted.
+
+    Attributes:
+        labels: how often each class came.
+        halves: (label, answer) → count, of two halves of the inputs.
+        probable: whether all answers looked like probabilities.
+    """
 
     hits: int = 0
     n: int = 0
     classes: int = 0
     labels: Counter[int] = field(default_factory=Counter)
+    halves: tuple[Counter[tuple[int, int]], Counter[tuple[int, int]]] = field(default_factory=lambda: (Counter(), Counter()))
+    probable: bool = True
 
-    def add(self, logits: Tensor, y: Tensor, classes: int | None) -> None:
-        """logits: [B, m], y: [B]. Raises UserError for a label that the model has no class for."""
+    def add(self, logits: Tensor, y: Tensor, classes: int | None, half: Tensor) -> None:
+        """logits: [B, m], y: [B], half: [B] 0 or 1. Raises UserError for a label that the model has no class for."""
         low, high, m = int(y.min()), int(y.max()), logits.shape[1]
         require(0 <= low <= high < m, f"labels from {low} to {high}; the model has {m} classes, numbered from 0")
-        self.hits += int((logits.argmax(1) == y).sum())
+        answers = logits.argmax(1)
+        self.hits += int((answers == y).sum())
+        self.probable = self.probable and _probable(logits)
+        for which, label, given in zip(half.tolist(), y.tolist(), answers.tolist(), strict=True):
+            self.halves[which][label, given] += 1
         self.n, self.classes = self.n + len(y), classes or m
         self.labels.update(y.tolist())
 
@@ -107,7 +125,9 @@ class Seen:
     def together(parts: Sequence[Seen]) -> Seen:
         """Of all ranks."""
         labels: Counter[int] = sum((part.labels for part in parts), Counter())
-        return Seen(sum(p.hits for p in parts), sum(p.n for p in parts), max(p.classes for p in parts), labels)
+        first, second = (sum((part.halves[i] for part in parts), Counter()) for i in range(2))
+        probable = all(part.probable for part in parts)
+        return Seen(sum(p.hits for p in parts), sum(p.n for p in parts), max(p.classes for p in parts), labels, (first, second), probable)
 
     @property
     def majority(self) -> tuple[int, float]:
@@ -116,12 +136,26 @@ class Seen:
         return label, count / self.n
 
     def lines(self, names: Sequence[str] | None) -> list[str]:
-        """Clean accuracy beside the majority's share."""
+        """Clean accuracy beside the majority's share, and what else is odd."""
         require(self.n > 0, "there are no images to look at the model with")
         low, high = wilson(self.hits, self.n)
         label, share = self.majority
         accuracy = f"clean accuracy {self.hits / self.n:.1%} (95% interval {100 * low:.1f} to {100 * high:.1f}, n = {self.n})"
-        return [f"{accuracy}; always answering {_called(label, names)}, the most frequent class, gives {share:.1%}"]
+        lines = [f"{accuracy}; always answering {called(label, names)}, the most frequent class, gives {share:.1%}"]
+        if self.probable:
+            lines.append("answers look like probabilities, not logits: have the model return what comes before its softmax or sigmoid")
+        odd, many = doubt(self.halves, names)
+        return [*lines, f"some classes may be in another order: {odd}"] if odd and not many else lines
+
+    def in_another_order(self, names: Sequence[str] | None) -> str:
+        """What is wrong where relabelling at least half of the classes would make the model much better; else ""."""
+        odd, many = doubt(self.halves, names)
+        if not many:
+            return ""
+        how = (
+            "--model.class_names (in the model's order) with --model.map_classes=true" if names else "put its outputs into the data's order"
+        )
+        return f"the model's classes seem to be in another order than the data's: {odd}: {how}, or --model.insist=true goes on"
 
     def at_chance(self, names: Sequence[str] | None) -> str:
         """What is wrong where the interval's lower end does not exceed the majority's share and 1 / classes; else ""."""
@@ -130,11 +164,15 @@ class Seen:
         chance = max(share, 1 / self.classes)
         if low > chance:
             return ""
-        what = f"the share of the most frequent class, {_called(label, names)}" if chance == share else f"1 / {self.classes} classes"
+        what = f"the share of the most frequent class, {called(label, names)}" if chance == share else f"1 / {self.classes} classes"
         accuracy = f"{self.hits / self.n:.1%} (95% interval {100 * low:.1f} to {100 * high:.1f}, n = {self.n})"
         advice = "weights, normalisation (mean, std) or class order are likely wrong; --model.insist=true goes on"
         return f"the model is at chance: its clean accuracy of {accuracy} does not exceed {chance:.1%}, {what}: {advice}"
 
 
-def _called(label: int, names: Sequence[str] | None) -> str:
-    return repr(names[label]) if names and label < len(names) else f"class {label}"
+def _probable(logits: Tensor) -> bool:
+    """Whether [B, m] look like a softmax's answer, or like that of a sigmoid taken for one logit."""
+    if logits.shape[1] == 2 and not bool(logits[:, 0].any()):
+        z = logits[:, 1]
+        return bool(((z >= 0) & (z <= 1)).all())
+    return probabilities(logits)
