@@ -1,6 +1,7 @@
 """`robnas export`, and an own model under `robnas attack`: the same weights give the same rows, however they come."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -118,6 +119,20 @@ def test_an_export_is_refused_where_something_lies(run, place, capsys):
     assert "the following arguments are required: OUT" in refused("export runs/classify/latest", capsys)
     assert "invalid choice: 'bset'" in refused("export runs/classify/latest new --checkpoint bset", capsys)
     assert not (place / "new").exists()
+
+
+def test_the_export_of_another_run_is_replaced_only_where_it_is_said(run, out, place, capsys, monkeypatch):
+    shutil.copytree(out, place / "theirs before")
+    config = place / "theirs before" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"run": "classify/ffffffffffff"}))
+    assert "is the export of 'classify/ffffffffffff': --overwrite" in refused("export runs/classify/latest 'theirs before'", capsys)
+    assert robnas("export runs/classify/latest 'theirs before' --overwrite", capsys).status == 0
+    assert json.loads(config.read_text())["run"] == f"classify/{run.name}"
+    (place / "here").mkdir()
+    run_folder = str(run)
+    monkeypatch.chdir(place / "here")
+    assert robnas(f"export '{run_folder}' .", capsys).status == 0
+    assert "robnas.load('here')" in (place / "here" / "README.md").read_text()
 
 
 def test_help_needs_no_torch(tmp_path):

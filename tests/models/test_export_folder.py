@@ -109,6 +109,74 @@ def test_parts_that_do_not_belong_together(tmp_path, architecture, model):
         refused(says, robnas.load, other)
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["empty", "export"])
+def test_the_configuration_is_replaced_last(tmp_path, architecture, model, monkeypatch, there):
+    """Killed in between, an old folder holds other weights than its config.json says, which is found out; the reverse would not be."""
+    out = tmp_path / "out"
+    out.mkdir()
+    if there:
+        written(out, architecture, model)
+    order, replace = [], Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append(Path(target).name), replace(self, target))[1])
+    inode = out.stat().st_ino
+    written(out, architecture, model)
+    assert order == ["model.safetensors", "README.md", "config.json"]
+    assert out.stat().st_ino == inode  # filled, not replaced: it may be where somebody stands, or a mount
+    assert sorted(p.name for p in out.iterdir()) == sorted(order)
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, architecture, model):
+    (tmp_path / "file").touch()
+    refused("file/x cannot be written: ", written, tmp_path / "file" / "x", architecture, model)
+    refused("/proc/no/such cannot be written: ", written, Path("/proc/no/such"), architecture, model)
+
+
+HOSTILE_VALUES = {
+    "mean-texts": ("mean", ["a"], "mean: ['a'] is not a list of numbers"),
+    "mean-count": ("mean", [0.1, 0.2], "mean, std: 2 and 3 numbers"),
+    "std-zero": ("std", [0, 0, 0], "std: [0, 0, 0] is not a list of positive numbers"),
+    "std-nan": ("std", [float("nan")] * 3, "std: [nan, nan, nan] is not"),
+    "description-name": ("description", {"name": "x"}, "description: its family None is not a text"),
+    "description-plugin": ("description", {"name": "x", "family": "nas"}, "description: its plugin None is not a network's name"),
+    "description-genotype": ("description", {"name": "x", "family": "nas", "genotype": 5}, "description: a genotype has a normal and"),
+    "description-text": ("description", "resnet", "description: 'resnet' is not a mapping"),
+    "class_names-number": ("class_names", 5, "class_names: 5 is not a list of names"),
+    "class_names-few": ("class_names", ["a"], "class_names: 1 names for num_classes: 4"),
+    "image_shape": ("image_shape", "abc", "image_shape: 'abc' is not [channels, height, width]"),
+    "image_shape-text": ("image_shape", ["3", 16, 16], "image_shape: ['3', 16, 16] is not"),
+    "num_classes": ("num_classes", True, "num_classes: True is not a whole number"),
+    "options": ("options", None, "options: None is not a mapping of options"),
+    "size": ("size", 3, "size: 3 is not a text"),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "says"), HOSTILE_VALUES.values(), ids=HOSTILE_VALUES)
+def test_a_changed_architecture_is_one_line(tmp_path, key, value, says):
+    data = {"num_classes": 4, "image_shape": [3, 16, 16], "class_names": list("abcd"), "mean": [0.1, 0.2, 0.3], "std": [0.3, 0.2, 0.1]}
+    good = {"description": describe("vgg"), "size": "tiny", "options": {}} | data
+    content = {"format": export.FORMAT, "architecture": good, "weights": {"blake2b": "0"}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert export.read_config(tmp_path) == content
+    (tmp_path / "config.json").write_text(json.dumps(content | {"architecture": good | {key: value}}))
+    refused(f"config.json: {says}", export.read_config, tmp_path)
+    for other, wrong, line in (
+        ("weights", "abc", "weights: 'abc' is not"),
+        ("data", [1], "data: [1] is not"),
+        ("weights", None, "weights:"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(content | {other: wrong}))
+        refused(line, export.read_config, tmp_path)
+
+
+def test_the_export_of_another_run_is_not_replaced(tmp_path, architecture, model):
+    out = written(tmp_path / "out", architecture, model, run="classify/0123456789ab")
+    export.refuse(out)
+    export.refuse(out, "classify/0123456789ab")
+    export.refuse(out, "renamed/0123456789ab")
+    refused("out is the export of 'classify/0123456789ab': --overwrite", export.refuse, out, "classify/ffffffffffff")
+    export.refuse(tmp_path / "new", "classify/ffffffffffff")
+
+
 def test_options_of_an_own_network_are_refused(tmp_path, architecture, model):
     out = written(tmp_path / "out", architecture, model)
     with pytest.raises(UserError, match=r"mean, std: .* is a model of robnas's, which has its own"):
@@ -172,7 +240,14 @@ def test_what_was_measured_stands_in_header_and_table(architecture):
     rows = [
         Row(metric="accuracy", value=0.9, n=100, ci=(0.82, 0.95), plugin="accuracy", kind="train"),
         Row(
-            metric="robust_accuracy", value=0.25, n=100, ci=(0.17, 0.34), plugin="pgd", params={"eps": 8 / 255}, kind="attack", norm="linf"
+            metric="robust_accuracy",
+            value=0.25,
+            n=100,
+            ci=(0.17, 0.34),
+            plugin="pgd",
+            params={"goal": "untargeted", "eps": 8 / 255, "step_size": 2 / 255},
+            kind="attack",
+            norm="linf",
         ),
         Row(metric="asr", value=None, n=0, ci=(0.0, 1.0), plugin="pgd", kind="attack"),
     ]
@@ -180,9 +255,27 @@ def test_what_was_measured_stands_in_header_and_table(architecture):
     header = yaml.safe_load(made.split("---\n")[1])
     (result,) = header["model-index"][0]["results"]
     assert result["dataset"]["name"] == "Digits"
-    assert [(m["name"], m["value"]) for m in result["metrics"]] == [("test accuracy", 0.9), ("robust accuracy under pgd", 0.25)]
+    assert [(m["name"], m["value"]) for m in result["metrics"]] == [
+        ("test accuracy", 0.9),
+        ("robust accuracy under pgd, untargeted, eps 8/255", 0.25),
+    ]
     assert "| test accuracy | 90.0% | 82.0 to 95.0% | 100 |  |" in made
-    assert "| robust accuracy under pgd | 25.0% | 17.0 to 34.0% | 100 | eps 0.03137, norm linf |" in made
-    assert "| asr under pgd | not defined |" in made
+    assert "| robust accuracy under pgd, untargeted, eps 8/255 | 25.0% | 17.0 to 34.0% | 100 | step\\_size 2/255, norm linf |" in made
+    assert "| ASR under pgd | not defined |" in made
     assert "an upper bound" in made
     assert "1,234,567" in made
+
+
+def test_an_adversarially_trained_model_says_so_and_its_accuracy_is_not_that_under_the_attack(architecture):
+    how = {"method": "trades", "attack": "pgd", "eps": 8 / 255, "step_size": 2 / 255, "beta": 6.0}
+    row = Row(metric="accuracy", value=0.9, n=100, ci=(0.82, 0.95), plugin="accuracy", kind="train", params=how)
+    made = card.card(architecture, {"dataset": "Digits", "recipe": {"adversarial": how}}, [row], parameters=7, out="o")
+    _, header, body = made.split("---\n", 2)
+    name = architecture["description"]["name"]
+    assert yaml.safe_load(header)["tags"][2:] == [name, "adversarial-training", "trades", "pgd", "eps 8/255"]
+    assert f"# {card.text(name)} on Digits, adversarially trained (trades, pgd, eps 8/255)\n" in body
+    assert "An image classifier trained adversarially" in body
+    assert "| test accuracy | 90.0% | 82.0 to 95.0% | 100 |  |" in body
+    assert "step_size: 2/255" in body
+    plain = card.card(architecture, {"dataset": "Digits", "recipe": {"momentum": 0.9}}, [row], parameters=7, out="o")
+    assert "adversarial" not in plain

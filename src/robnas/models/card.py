@@ -18,15 +18,18 @@ def card(architecture: Mapping[str, Any], facts: Mapping[str, Any], rows: Iterab
         facts: "data" and "recipe" (mappings), "run", "dataset", "versions"; what is absent is left out.
         rows: of the very weights that are exported: test accuracy, attacks.
         parameters: how many the model has.
-        out: the folder, as the command named it.
+        out: the folder's name.
     """
     rows = list(rows)
     name, family = line(architecture["description"]["name"]), line(architecture["description"]["family"])
     dataset = line(facts.get("dataset") or "its data")
+    defence = _defence(facts)
+    against = f", adversarially trained ({text(', '.join(defence))})" if defence else ""
+    how = "trained adversarially, on images that an attack has moved," if defence else "trained"
     parts = [
-        "---\n" + _header(name, family, dataset, rows) + "---",
-        f"# {text(name)} on {text(dataset)}",
-        "An image classifier trained by robnas. It takes pixels in [0, 1]; the normalisation is inside the model.",
+        "---\n" + _header(name, family, dataset, rows, defence) + "---",
+        f"# {text(name)} on {text(dataset)}{against}",
+        f"An image classifier {how} by robnas. It takes pixels in [0, 1]; the normalisation is inside the model.",
         "## Load it again",
         fenced(_LOAD.format(python=repr(out), shell=_quoted(out)), "python"),
         "## Architecture",
@@ -40,7 +43,7 @@ def card(architecture: Mapping[str, Any], facts: Mapping[str, Any], rows: Iterab
     if data := facts.get("data"):
         parts += ["## Data", fenced(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), "yaml")]
     if recipe := facts.get("recipe"):
-        parts += ["## Training", fenced(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True), "yaml")]
+        parts += ["## Training", fenced(yaml.safe_dump(_in_pixels(recipe), sort_keys=False, allow_unicode=True), "yaml")]
     parts += ["## What was measured", *_measured(rows)]
     parts += ["## Made with", table(("", ""), [*(facts.get("versions") or {}).items(), ("run", facts.get("run") or "unknown")])]
     return "\n\n".join(parts) + "\n"
@@ -75,9 +78,29 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _header(name: str, family: str, dataset: str, rows: list[Row]) -> str:
+def _defence(facts: Mapping[str, Any]) -> list[str]:
+    """Of an adversarially trained model: method, attack and ε, e.g. ["trades", "pgd", "eps 8/255"]; of any other nothing."""
+    how = (facts.get("recipe") or {}).get("adversarial")
+    if not isinstance(how, Mapping):
+        return []
+    said = [line(how[key]) for key in ("method", "attack") if key in how]
+    return list(dict.fromkeys([*said, *([f"eps {_number('eps', how['eps'])}"] if "eps" in how else [])]))
+
+
+def _number(key: str, value: Any) -> Any:
+    """What is measured in pixels as n/255, where it is a multiple; 0.03137… says nothing to anybody."""
+    n = round(value * 255) if isinstance(value, float) and abs(value) <= 1 else 0
+    return f"{n}/255" if key in ("eps", "step_size") and n and abs(value - n / 255) < 1e-6 else value
+
+
+def _in_pixels(value: Any, key: str = "") -> Any:
+    return {k: _in_pixels(v, k) for k, v in value.items()} if isinstance(value, Mapping) else _number(key, value)
+
+
+def _header(name: str, family: str, dataset: str, rows: list[Row], defence: Sequence[str]) -> str:
     metrics = [{"type": "accuracy", "name": _title(row), "value": round(row.value, 6)} for row in rows if row.value is not None and row.n]
-    content: dict[str, Any] = {"library_name": "robnas", "pipeline_tag": "image-classification", "tags": ["robnas", family, name]}
+    tags = ["robnas", family, name, *(["adversarial-training", *defence] if defence else [])]
+    content: dict[str, Any] = {"library_name": "robnas", "pipeline_tag": "image-classification", "tags": tags}
     if metrics:
         task = {"type": "image-classification"}
         found = {"task": task, "dataset": {"name": dataset, "type": dataset.lower(), "split": "test"}, "metrics": metrics}
@@ -111,10 +134,13 @@ def _measured(rows: list[Row]) -> list[str]:
 
 
 def _title(row: Row) -> str:
-    metric, plugin = line(row.metric).replace("_", " "), line(row.plugin)
+    """An attack is its goal and ε too: without them its number says nothing."""
     if row.kind == "train":
         return "test accuracy"
-    return f"{metric} on the inputs of {plugin}" if metric == "clean accuracy" else f"{metric} under {plugin}"
+    metric = "ASR" if row.metric == "asr" else line(row.metric).replace("_", " ")
+    goal, eps = row.params.get("goal"), row.params.get("eps")
+    attack = [row.plugin, *([str(goal).replace("_", " ")] if goal else []), *([f"eps {_shown('eps', eps)}"] if eps is not None else [])]
+    return f"{metric} {'on the inputs of' if metric == 'clean accuracy' else 'under'} {line(', '.join(attack))}"
 
 
 def _value(row: Row) -> str:
@@ -126,8 +152,16 @@ def _interval(row: Row) -> str:
 
 
 def _settings(row: Row) -> str:
-    said = {**row.params, **({"norm": row.norm, "access": row.access, "seed": row.attack_seed} if row.kind == "attack" else {})}
-    return ", ".join(f"{k} {f'{v:.4g}' if isinstance(v, float) else v}" for k, v in said.items() if v is not None)
+    """Of an attack; those of a training are said under it, and beside its accuracy would read as what that was measured under."""
+    if row.kind == "train":
+        return ""
+    said = {**row.params, "norm": row.norm, "access": row.access, "seed": row.attack_seed}
+    return ", ".join(f"{k} {_shown(k, v)}" for k, v in said.items() if v is not None and k not in ("goal", "eps"))
+
+
+def _shown(key: str, value: Any) -> str:
+    shown = _number(key, value)
+    return f"{shown:.4g}" if isinstance(shown, float) else str(shown)
 
 
 def _quoted(word: str) -> str:

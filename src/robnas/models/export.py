@@ -11,8 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from robnas import atomic
-from robnas.errors import UserError, require
+from robnas.errors import UserError, require, short
 from robnas.jobs import file_digest
+from robnas.models import export_config
 from robnas.models.build import ARCHITECTURE, with_weights
 from robnas.models.normalize import Normalized
 
@@ -24,8 +25,8 @@ FORMAT = "robnas export 1"
 def write(out: Path, architecture: Mapping[str, Any], state: Mapping[str, Tensor], facts: Mapping[str, Any], card: str) -> None:
     """Make the folder, or bring an export that is there up to date; what else lies in it (a repository's files, say) stays.
 
-    A new folder appears whole or not at all. In an old one each file is replaced whole, config.json last: it holds the digest of the
-    weights, so that a mixture of old and new is found out.
+    A new folder appears whole or not at all. In one that is there each file is replaced whole, config.json last: it holds the digest of
+    the weights, so that a mixture of old and new is found out.
 
     Args:
         out: the folder; may exist if it is empty or an export.
@@ -35,14 +36,22 @@ def write(out: Path, architecture: Mapping[str, Any], state: Mapping[str, Tensor
         card: the text of README.md.
 
     Raises:
-        UserError: `out` is a file, or a folder of something else.
+        UserError: `out` is a file, a folder of something else, or nowhere that can be written to.
     """
+    refuse(out)
+    try:
+        _write(out, architecture, state, facts, card)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
+
+
+def _write(out: Path, architecture: Mapping[str, Any], state: Mapping[str, Tensor], facts: Mapping[str, Any], card: str) -> None:
     from safetensors.torch import save_file
 
-    refuse(out)
-    fresh = not out.exists() or not any(out.iterdir())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+    fresh = not out.exists()
+    if fresh:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=out.parent if fresh else out, prefix=f".{out.name}-"))
     try:
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in state.items()}, folder / WEIGHTS, metadata={"format": "pt"})
         (folder / CARD).write_text(card, "utf-8")
@@ -55,20 +64,27 @@ def write(out: Path, architecture: Mapping[str, Any], state: Mapping[str, Tensor
                 os.fsync(file.fileno())
         if fresh:
             folder.chmod(0o755)
-            folder.replace(out)  # in place of nothing, or of an empty folder
+            folder.replace(out)
         else:
             for name in (WEIGHTS, CARD, CONFIG):
                 (folder / name).replace(out / name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    atomic.sync(out.parent)
+    atomic.sync(out.parent if fresh else out)
 
 
-def refuse(out: Path) -> None:
-    """Raise UserError where `write` would have to write over something else."""
-    require(not out.exists() or out.is_dir(), f"{out} is a file; an export is a folder")
-    mine = not out.exists() or is_export(out) or not any(out.iterdir())
+def refuse(out: Path, run: str | None = None) -> None:
+    """Raise UserError where `write` would have to write over something else: of a `run`, "classify/0123456789ab", also another run's."""
+    try:
+        require(not out.exists() or out.is_dir(), f"{out} is a file; an export is a folder")
+        mine = not out.exists() or is_export(out) or not any(out.iterdir())
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror or error}") from error
     require(mine, f"{out} is not empty and is no export of robnas's: nothing is written over; give another folder")
+    if run is not None and is_export(out):
+        theirs = json.loads((out / CONFIG).read_text("utf-8")).get("run")
+        same = str(theirs).rpartition("/")[2] == run.rpartition("/")[2]  # the job: the experiment is but a label
+        require(same, f"{out} is the export of {short(theirs or 'another run')}: --overwrite replaces it, or give another folder")
 
 
 def is_export(path: str | Path) -> bool:
@@ -90,6 +106,10 @@ def read_config(path: Path) -> dict[str, Any]:
     architecture = content.get("architecture")
     missing = [k for k in ARCHITECTURE if not isinstance(architecture, dict) or k not in architecture]
     require(not missing, f"{folder / CONFIG}: its architecture lacks {', '.join(missing)}")
+    try:
+        export_config.check(content)
+    except UserError as error:
+        raise UserError(f"{folder / CONFIG}: {error}") from error
     return content
 
 
@@ -105,7 +125,7 @@ def load(path: Path) -> Normalized:
     content = read_config(path)
     file = _folder(path) / WEIGHTS
     require(file.is_file(), f"{file} is missing")
-    same = file_digest(file) == (content.get("weights") or {}).get("blake2b")
+    same = file_digest(file) == content["weights"]["blake2b"]
     require(same, f"{file} is not the file that {CONFIG} beside it was written for (damaged, or half of another export): export it again")
     try:
         state = load_file(file)
