@@ -148,7 +148,7 @@ class OwnModel(LightningModule):
         lines = [*self._itself(), *total.lines(self.data_names)]
         if collectives.rank() == 0:
             print("\n".join(lines), flush=True)
-        if total.probable:  # attacks would say it again; their rows say it anyway
+        if total.probable:  # it was said: attacks in this process, of whatever model, do not say it again
             warnings.filterwarnings("ignore", message="the model answers rows that sum to 1", category=UserWarning)
         if fault := total.in_another_order(self.data_names) or total.at_chance(self.data_names):
             require(self.insist, fault)
