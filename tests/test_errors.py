@@ -26,3 +26,7 @@ def test_of_two_that_are_near_the_one_of_the_same_letters_is_meant():
 
 def test_a_long_name_is_cut():
     assert len(str(unknown("operation", "x" * 10_000, ["zero"]))) < 200
+
+
+def test_a_name_that_is_no_text_is_named():
+    assert str(unknown("option", 1, ["depth"])) == "unknown option 1. Known: depth."

@@ -9,11 +9,11 @@ class UserError(Exception):
     """A wrong value from outside: the command line prints it as one line and exits with status 2, without a traceback."""
 
 
-def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
+def unknown(kind: str, name: object, allowed: Iterable[str]) -> UserError:
     """`unknown("searcher", "dart", ["darts", "snas"])`: names the wrong value, the nearest right one and all that are allowed."""
     known = sorted(allowed)
     by_case = {k.lower(): k for k in known}
-    hint = f" Did you mean {by_case[near]!r}?" if (near := _nearest(name.lower()[:100], by_case)) else ""
+    hint = f" Did you mean {by_case[near]!r}?" if (near := _nearest(str(name).lower()[:100], by_case)) else ""
     return UserError(f"unknown {kind} {short(name)}.{hint} Known: {', '.join(known) or 'none'}.")
 
 

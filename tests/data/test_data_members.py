@@ -112,8 +112,41 @@ def test_a_run_that_goes_on_keeps_its_members_and_refuses_others(tmp_path):
     last = str(tmp_path / "checkpoints" / "last.ckpt")
     trainer(tmp_path, max_epochs=2, enable_checkpointing=True).fit(classifier(), digits(members=0.5), ckpt_path=last)
     assert (tmp_path / membership.FILE).stat().st_mtime_ns == before
-    with pytest.raises(UserError, match="the run was trained on other inputs"):
+    with pytest.raises(UserError, match="trained on other inputs"):
         trainer(tmp_path, max_epochs=2, enable_checkpointing=True).fit(classifier(), digits(members=0.4), ckpt_path=last)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "says"),
+    [
+        ({"members": 0.5, "members_seed": 1}, {"members": 0.5, "members_seed": 2}, r"data\.members_seed was 1, here it is 2$"),
+        ({}, {"members": 0.5}, r"data\.members was 1\.0, here it is 0\.5$"),
+        ({"validation": 0.1}, {"validation": 0.2}, r"data\.validation was 0\.1, here it is 0\.2$"),
+        ({"members_seed": 1}, {"members_seed": 2}, None),  # everything is a member
+        ({"members": 0.5}, {"members": 0.5, "batch_size": 16}, None),
+    ],
+)
+def test_the_checkpoint_of_another_run_must_have_seen_the_same_members(tmp_path, first, then, says):
+    trainer(tmp_path / "first", enable_checkpointing=True).fit(classifier(), digits(**first))
+    last = str(tmp_path / "first" / "checkpoints" / "last.ckpt")
+    go_on = trainer(tmp_path / "then", max_epochs=2, enable_checkpointing=True)
+    if says is None:
+        go_on.fit(classifier(), digits(**then), ckpt_path=last)
+        assert (membership.read(tmp_path / "then").member == membership.read(tmp_path / "first").member).all()
+        return
+    with pytest.raises(UserError, match=says) as error:
+        go_on.fit(classifier(), digits(**then), ckpt_path=last)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "then" / membership.FILE).exists()
+
+
+def test_a_checkpoint_that_does_not_say_its_members_is_gone_on_with(tmp_path):
+    trainer(tmp_path / "first", enable_checkpointing=True).fit(classifier(), digits())
+    kept = torch.load(tmp_path / "first" / "checkpoints" / "last.ckpt", weights_only=True)
+    torch.save(kept | {"callbacks": {k: v for k, v in kept["callbacks"].items() if k != "KeepMembership"}}, tmp_path / "old.ckpt")
+    t = trainer(tmp_path / "then", max_epochs=2, enable_checkpointing=True)
+    t.fit(classifier(), digits(members=0.5), ckpt_path=str(tmp_path / "old.ckpt"))
+    assert membership.read(tmp_path / "then").member.sum() == round(0.5 * N)
 
 
 def test_a_try_leaves_no_file(tmp_path):

@@ -10,7 +10,9 @@ import robnas
 from robnas.copies import digest, evaluation_copy
 from robnas.errors import UserError
 from robnas.runtime.checkpoint_io import read
+from robnas.space import published
 from robnas.tasks import compilation
+from robnas.tasks.averaging import ramp
 from robnas.tasks.classifier import Classifier
 from robnas.tasks.recipe import share
 from small_classifier import classifier, digits, trainer
@@ -57,12 +59,12 @@ def test_a_warm_up_that_leaves_nothing_is_refused(tmp_path):
 
 
 def test_the_average_is_tested_kept_and_loaded_and_the_weights_go_on_without_it(tmp_path):
-    """After steps 1, 2, 3 the average is w₁, then ¾ w₁ + ¼ w₂, and so on; in float64."""
-    watch, task = Watch(lambda t, task: flat(task)), classifier(ema=0.75)
+    """After step 1 the average is w₁; step 2 keeps (1 + 2) / (10 + 2) = ¼ of it, step 3 the lesser of 4/13 and 0.3; in float64."""
+    watch, task = Watch(lambda t, task: flat(task)), classifier(ema=0.3)
     t = trainer(tmp_path, limit_train_batches=3, limit_val_batches=1, callbacks=[watch], enable_checkpointing=True, precision="64-true")
     t.fit(task, digits())
     w1, w2, w3 = watch.seen
-    average = 0.75 * (0.75 * w1 + 0.25 * w2) + 0.25 * w3
+    average = 0.3 * (0.25 * w1 + 0.75 * w2) + 0.7 * w3
     torch.testing.assert_close(flat(task), average, rtol=0, atol=1e-14)
     kept = read(tmp_path / "checkpoints" / "last.ckpt")
     assert same(kept["state_dict"], task.state_dict())
@@ -75,15 +77,37 @@ def test_the_average_is_tested_kept_and_loaded_and_the_weights_go_on_without_it(
     assert torch.equal(flat(plain), w3)
 
 
+def test_the_average_keeps_little_at_first_and_then_its_decay():
+    assert [ramp(0.999, t) for t in (1, 2, 8, 90, 8989, 8990, 10**6)] == [2 / 11, 1 / 4, 1 / 2, 0.91, 8990 / 8999, 0.999, 0.999]
+    assert [ramp(0.3, t) for t in (2, 3)] == [1 / 4, 0.3]
+
+
+def test_running_statistics_are_averaged_like_weights(tmp_path):
+    """Three steps of momentum 0.1 give r₁, r₂, r₃ to training, and their average by hand to the checkpoint."""
+
+    def running(state):
+        return {name: v.clone() for name, v in state.items() if "running_" in name}
+
+    watch, task = Watch(lambda t, task: running(task.state_dict())), classifier(ema=0.3)
+    t = trainer(tmp_path, limit_train_batches=3, limit_val_batches=1, callbacks=[watch], enable_checkpointing=True, precision="64-true")
+    t.fit(task, digits())
+    kept = running(read(tmp_path / "checkpoints" / "last.ckpt")["state_dict"])
+    r1, r2, r3 = watch.seen
+    assert kept
+    for name, value in kept.items():
+        torch.testing.assert_close(value, 0.3 * (0.25 * r1[name] + 0.75 * r2[name]) + 0.7 * r3[name], rtol=0, atol=1e-14)
+        assert not torch.equal(value, r3[name])
+
+
 def test_validation_is_of_the_average(tmp_path):
-    """With decay near one the average stays the weights after the first step, whatever the second does."""
-    t, task = trainer(tmp_path, limit_train_batches=2), classifier(ema=1 - 1e-12)
+    t, task = trainer(tmp_path, limit_train_batches=2), classifier(ema=0.9)
     t.fit(task, digits())
     (again,) = t.validate(task, digits(), verbose=False)
     assert again["valid/loss"] == pytest.approx(float(t.callback_metrics["valid/loss"]), rel=1e-6)
-    one = classifier()
-    trainer(tmp_path / "one", limit_train_batches=1).fit(one, digits())
-    torch.testing.assert_close(flat(task), flat(one), rtol=0, atol=1e-7)
+    plain = classifier()
+    trainer(tmp_path / "plain", limit_train_batches=2).fit(plain, digits())
+    (other,) = t.validate(plain, digits(), verbose=False)
+    assert other["valid/loss"] != pytest.approx(again["valid/loss"], rel=1e-6)
 
 
 @pytest.mark.filterwarnings("error")
@@ -274,3 +298,23 @@ def test_the_options_come_back_from_a_checkpoint(tmp_path):
     again = Classifier.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
     assert {name: getattr(again, name) for name in given} == given
     assert same(again.state_dict(), task.state_dict())
+
+
+@pytest.mark.parametrize(("network", "options"), [("resnet", {"depth": 18, "width": 8}), ("darts", {"layers": 3, "init_channels": 4})])
+def test_a_checkpoint_makes_its_own_network_again(tmp_path, network, options):
+    t, task = trainer(tmp_path, limit_train_batches=1, limit_val_batches=1), Classifier(network, "tiny", options)
+    t.fit(task, digits())
+    t.save_checkpoint(tmp_path / "a.ckpt")
+    again = Classifier.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    assert again.architecture == task.architecture
+    assert same(again.state_dict(), task.state_dict())
+
+
+def test_a_checkpoint_makes_the_cell_of_a_file_that_is_gone(tmp_path):
+    (tmp_path / "mine.yaml").write_text(published.find("enas").to_yaml())
+    task = classifier(network=str(tmp_path / "mine.yaml"))
+    t = trainer(tmp_path, limit_train_batches=1, limit_val_batches=1)
+    t.fit(task, digits())
+    t.save_checkpoint(tmp_path / "a.ckpt")
+    (tmp_path / "mine.yaml").unlink()
+    assert Classifier.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True).architecture == task.architecture

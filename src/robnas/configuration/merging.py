@@ -21,7 +21,7 @@ def merge(base: Any, over: Any, path: Path = ()) -> Any:
         base = {}
     out = deepcopy(base)
     for key, value in over.items():
-        if key.endswith("+"):
+        if str(key).endswith("+"):
             key = key[:-1]
             out[key] = [*_as_list(out.get(key)), *_as_list(deepcopy(value))]
         elif value is None and len(path) == 1 and path[0] in NAMED:
@@ -35,7 +35,7 @@ def without_appends(config: Any) -> Any:
     """The config without its `key+` entries, for laying it on a second time."""
     if not isinstance(config, dict):
         return config
-    return {key: without_appends(value) for key, value in config.items() if not key.endswith("+")}
+    return {key: without_appends(value) for key, value in config.items() if not str(key).endswith("+")}
 
 
 def _names_another_class(base: dict[str, Any], over: dict[str, Any]) -> bool:

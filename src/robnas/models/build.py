@@ -48,6 +48,11 @@ def describe(network: str) -> dict[str, Any]:
     return {"name": _title(network), "family": "nas", "genotype": genotype.to_dict()}
 
 
+def as_network(description: dict[str, Any]) -> str:
+    """What `describe` makes the same network of, wherever it is: a plug-in's name, or the cell itself as text."""
+    return str(description["plugin"]) if "plugin" in description else Genotype.from_dict(description["genotype"]).to_yaml()
+
+
 def build(
     description: dict[str, Any],
     *,

@@ -1,4 +1,4 @@
-"""A loss that is not a number ends the run at once, and the last good checkpoint stays."""
+"""A loss or weights that are not numbers end the run, and the last good checkpoint stays."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +15,8 @@ class FiniteLoss(Callback):
     """Raises UserError that names the step. On one CPU every step is looked at; else every `every` steps and before each checkpoint.
 
     Looking makes the processor wait for the device, and the ranks for each other; the first bad step is remembered on the device.
+    The last step's loss says nothing of the weights that it leaves: losses of validation do, and the weights themselves are looked at
+    before each checkpoint and at every epoch's end.
     """
 
     def __init__(self, every: int = 50) -> None:
@@ -38,6 +40,26 @@ class FiniteLoss(Callback):
         """Nothing is saved after a bad step."""
         if trainer.training:
             self._look(trainer)
+            self._look_at_weights(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """What is logged with "loss" in its name."""
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        self._look(trainer)
+        bad = sorted(k for k, v in trainer.callback_metrics.items() if "loss" in k and not bool(v.isfinite().all()))
+        if said := [name for names in collectives.gather(bad) for name in names]:
+            raise _diverged(f"{said[0]} is not finite", trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before the checkpoint is chosen as the best; also where none is kept."""
+        self._look(trainer)
+        self._look_at_weights(trainer, pl_module)
+
+    def _look_at_weights(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        good = [p.detach().isfinite().all().to(pl_module.device) for p in pl_module.parameters() if p.requires_grad]
+        if not all(collectives.gather(not good or bool(torch.stack(good).all()))):
+            raise _diverged("the weights are not finite", trainer)
 
     def _look(self, trainer: Trainer) -> None:
         if self._first_bad is None:
@@ -49,10 +71,14 @@ class FiniteLoss(Callback):
 
 def stopped(step: int, epoch: int) -> UserError:
     """What is said."""
-    return UserError(
-        f"the loss is not finite at step {step} (epoch {epoch}): stopped; "
-        f"the last good checkpoint is kept. A lower learning rate or a stronger gradient clip may help."
-    )
+    return UserError(f"the loss is not finite at step {step} (epoch {epoch}): {_ADVICE}")
+
+
+_ADVICE = "stopped; the last good checkpoint is kept. A lower learning rate or a stronger gradient clip may help."
+
+
+def _diverged(what: str, trainer: Trainer) -> UserError:
+    return UserError(f"{what} after step {trainer.fit_loop.total_batch_idx} (epoch {trainer.current_epoch}): {_ADVICE}")
 
 
 def _losses(outputs: Any, trainer: Trainer) -> list[Tensor]:

@@ -13,10 +13,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from robnas import batch_norm, seeds
 from robnas.errors import UserError, require, unknown
 from robnas.metrics.mean import BatchMean
-from robnas.models.build import check, describe, of_architecture
+from robnas.models.build import as_network, check, describe, of_architecture
 from robnas.models.initialise import INITIALISATIONS, kaiming_
 from robnas.models.normalize import Normalized
-from robnas.tasks import compilation, recipe
+from robnas.tasks import compilation, first_batch, recipe
 from robnas.tasks.averaging import ExponentialAverage
 
 DATA = ("num_classes", "image_shape", "class_names", "mean", "std")
@@ -44,8 +44,8 @@ class Classifier(LightningModule):
         label_smoothing: share of a label spread over all classes.
         batch_norm_across_ranks: batch statistics over all ranks, so that two processes equal one.
         warmup_epochs: in which the learning rate rises in a line, before the cosine (Goyal et al., 2017).
-        ema: share of the average of the weights that a step keeps, such as 0.999; then the average is what is validated, tested and kept.
-            0: none.
+        ema: share of the average of the weights that a step keeps, such as 0.999, and less at first (`ExponentialAverage`); then the
+            average is what is validated, tested and kept. 0: none.
         initialisation: "own", as the authors of each family draw, or "kaiming", alike for all (`robnas.models.initialise`).
         channels_last: memory layout in which convolutions are fastest.
         compile_network: train through `torch.compile`, which needs a C++ compiler and a minute or more before the first step.
@@ -92,6 +92,7 @@ class Classifier(LightningModule):
         self.initialisation, self.channels_last, self.compile_network = initialisation, channels_last, compile_network
         self.data: dict[str, Any] = {}
         self.model: Normalized | None = None
+        self._looked = False  # at the data
 
     # Building
 
@@ -143,7 +144,8 @@ class Classifier(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The checkpoint alone says what it is a checkpoint of: plain values, which load with weights_only."""
-        checkpoint["hyper_parameters"] = self.architecture | {name: getattr(self, name) for name in RECIPE}
+        named = {"network": as_network(self.description)}  # `load_from_checkpoint` asks the constructor first
+        checkpoint["hyper_parameters"] = self.architecture | named | {name: getattr(self, name) for name in RECIPE}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises UserError where the checkpoint is of another architecture, other classes or other images."""
@@ -169,6 +171,9 @@ class Classifier(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """One step of Eq. 1's training problem; an auxiliary head's loss is added."""
         x, y = batch[:2]
+        if not self._looked:
+            first_batch.look(x, y, self.data["image_shape"], self.data["num_classes"])
+            self._looked = True
         if final := self.options.get("drop_path", 0.0):  # not a hook of Lightning: those are left out where a run goes on in mid-epoch
             self.network.drop_path = linear(self.current_epoch, self.trainer.max_epochs or 1, final)
         total, loss, logits = self.objective(batch)
