@@ -90,6 +90,17 @@ def test_runs_are_listed_with_what_their_rows_say(capsys, elsewhere):
     assert entry["found"] == "accuracy 98.9 [97, 100] n=360; ASR of pgd most likely ε 8/255 50.0 [21, 79] n=8"
 
 
+def test_an_attack_on_other_weights_than_were_tested_is_marked(capsys):
+    """Such as those of `best`, under the accuracy of the last."""
+    job = Job("c" * 40, "classify")
+    job.start()
+    attack = {"metric": "asr", "value": 0.5, "n": 8, "ci": (0.25, 0.75), "plugin": "pgd"}
+    accuracy = Row(kind="train", metric="accuracy", value=0.5, n=8, ci=(0.25, 0.75), victim="last")
+    Rows(job.folder / "results.jsonl").write([accuracy, Row(**attack, victim="last"), Row(**attack, victim="best")])
+    (entry,) = json.loads(robnas("list runs --json", capsys).out)
+    assert entry["found"].split("; ")[1:] == ["ASR of pgd 50.0 [25, 75] n=8", "ASR of pgd (other weights) 50.0 [25, 75] n=8"]
+
+
 def test_a_training_is_listed_with_its_model_and_size(capsys, elsewhere):
     job = Job("c" * 40, "classify")
     job.start(network="vgg")  # as a run folder does

@@ -176,10 +176,12 @@ def _model(rows: "list[Row]") -> str:
 def _found(rows: "list[Row]") -> str:
     """What the rows of a run say, in percent with 95% intervals: "accuracy 98.9 [97, 100] n=360; 175 k parameters; ASR …".
 
+    An attack on "(other weights)" was on others than training ended with: those of the best checkpoint, or the same in another precision.
     Accuracy on the inputs of an attack is said once, and only where there is none on all test images. Of a search: "normal: depth 4
     width 1 skips 3; reduce: depth 3 width 2 skips 0; 41 s".
     """
     shown = "accuracy" if any(row.metric == "accuracy" for row in rows) else "clean_accuracy"
+    trained = {row.victim for row in rows if row.kind == "train" and row.victim}
     said = _cells({row.metric: row.value for row in rows if row.kind == "search" and row.value is not None})
     for row in sorted(rows, key=lambda row: row.metric != shown):
         if row.kind == "train" and row.metric == "parameters" and row.value is not None:
@@ -189,6 +191,8 @@ def _found(rows: "list[Row]") -> str:
             eps = row.params.get("eps")
             ball = f"ε {255 * eps:.3g}/255" if isinstance(eps, int | float) else ""
             name = " ".join(filter(None, ("ASR of", row.plugin, goal, ball))) if row.metric == "asr" else shown.replace("_", " ")
+            other = trained and row.victim and row.victim not in trained
+            name += " (other weights)" if row.kind == "attack" and other else ""
             said.append(f"{name} {100 * row.value:.1f} [{floor(100 * row.ci[0])}, {ceil(100 * row.ci[1])}] n={row.n}")
     return "; ".join(dict.fromkeys(said))
 
