@@ -35,7 +35,8 @@ class Net(torch.nn.Sequential):
 
 def made_small(command):
     if command.startswith("fit"):
-        return command + ANYWHERE + QUICK if "digits" in command else f"{command} --print_config"
+        few = " --model.valid_inputs=16" if "adversarial" in command else ""
+        return command + ANYWHERE + QUICK + few if "digits" in command else f"{command} --print_config"
     if command.startswith("attack"):  # nothing here was trained for long
         small = " --model.insist=true --model.check_inputs=16 --data.batch_size=16 --trainer.limit_test_batches=1"
         return command + ANYWHERE + small + "".join(f" --attacks.{name}.steps=1" for name in ("pgd", "pgd_most", "pgd_least"))
@@ -51,7 +52,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("somebody's")
     noise = np.random.default_rng(0)
     for i in range(30):
-        path = folder / "photos" / f"class {i % 3}" / f"{i}.png"
+        path = folder / "photos" / ("cat", "dog", "owl")[i % 3] / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise.integers(0, 256, (16, 16, 3), np.uint8)).save(path)
     (folder / "net.py").write_text(NET)
@@ -60,7 +61,13 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("number", range(len(COMMANDS)))
+LONG = ("--config adversarial.yaml", "adversarial/trades", "adversarial/free", "timm:resnet18", "attack exported")
+"""More than three processor seconds each; of adversarial training the fastest one always runs."""
+
+
+@pytest.mark.parametrize(
+    "number", [pytest.param(i, marks=[pytest.mark.slow] * any(word in told for word in LONG)) for i, told in enumerate(COMMANDS)]
+)
 def test_a_command(number, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     said = robnas(made_small(COMMANDS[number]), capsys)
