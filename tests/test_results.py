@@ -12,7 +12,7 @@ from robnas.results import Row, Rows, init_arguments, outcomes_name
 
 FIELDS = [
     *("job", "study", "dataset", "model", "family", "victim", "search_seed", "train_seed", "attack_seed", "kind", "plugin", "protocol"),
-    *("params", "access", "norm", "queries", "metric", "value", "n", "eligible", "errored", "ci", "ci_method", "outcomes", "seconds"),
+    *("params", "access", "norm", "queries", "metric", "value", "n", "eligible", "errored", "ci", "ci_method", "flags", "outcomes", "seconds"),
     *("versions", "commit"),
 ]
 
@@ -142,3 +142,10 @@ def test_init_arguments_of_a_plugin_and_of_its_bases():
     assert init_arguments(Mine(0.2, steps=3), Base) == {"eps": 0.2, "steps": 3}
     with pytest.raises(TypeError, match="'beta'"):
         init_arguments(Forgetful(), Base)
+
+
+def test_flags_are_kept_and_old_rows_have_none(tmp_path):
+    store = Rows(tmp_path / "results.jsonl")
+    store.write([Row(metric="asr", value=0.5, flags=["random"])])
+    assert store.read()[0].flags == ["random"]
+    assert Row.from_dict({"metric": "asr", "value": 0.5}).flags == []

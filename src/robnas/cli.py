@@ -225,7 +225,7 @@ class CLI(LightningCLI):
         if logger is not False and not silent:
             trainer.loggers = [*self.run.loggers(), *([] if logger is True else _as_list(logger))]
         trainer._default_root_dir = str(self.run.folder)  # type: ignore[attr-defined]  # behind `default_root_dir`, which has no setter
-        trainer.provenance, trainer.config = self.run.provenance, self.run.config
+        trainer.provenance, trainer.config, trainer.runs = self.run.provenance, self.run.config, tuple(self.arguments.runs)
         return trainer
 
     def prepare(self) -> Run:

@@ -40,6 +40,7 @@ class Row:
         metric: "asr", "robust_accuracy", "clean_accuracy", … value: a proportion in [0, 1] or the metric's own unit; None where n = 0.
         n: inputs that `value` is about. eligible: inputs that were attacked. errored: inputs without an answer, in no n.
         ci: interval of `value` with confidence 95%, made by ci_method.
+        flags: what makes the number doubtful, a word or a few each ("random", "probabilities", …); empty where nothing was found.
         outcomes: file with what happened to each input, relative to the folder of the rows.
         seconds: wall clock.
         versions: of robnas and of what it stands on. commit: of the code.
@@ -68,6 +69,7 @@ class Row:
     errored: int = 0
     ci: tuple[float, float] | None = None
     ci_method: str | None = None
+    flags: list[str] = field(default_factory=list)
     outcomes: str | None = None
     seconds: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -95,8 +97,8 @@ class Row:
 
 _ORDER = (
     *("job", "study", "dataset", "model", "family", "victim", "search_seed", "train_seed", "attack_seed", "kind", "plugin", "protocol"),
-    *("params", "access", "norm", "queries", "metric", "value", "n", "eligible", "errored", "ci", "ci_method", "outcomes", "seconds"),
-    *("versions", "commit"),
+    *("params", "access", "norm", "queries", "metric", "value", "n", "eligible", "errored", "ci", "ci_method", "flags", "outcomes"),
+    *("seconds", "versions", "commit"),
 )
 
 

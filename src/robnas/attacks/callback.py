@@ -123,15 +123,19 @@ class Attack(Callback):
             rows = index < self.max_inputs
             x, y, index = x[rows], y[rows], index[rows]
         if len(x):
-            seed = results.of_trainer(trainer)[1].get("attack_seed") or 0
-            file = self._unfinished.file(x, y, index)
-            if (found := self._unfinished.load(file)) is None:
-                new = self.results(self._victim, x, y, index, seed)
-                found = {k: ({a: v.detach().cpu().numpy() for a, v in r.outcomes().items()}, r.seconds) for k, r in new.items()}
-                self._unfinished.save(file, found)
-            for name, (outcomes, seconds) in found.items():
-                self._found.setdefault(name, []).append(outcomes)
-                self._seconds[name] = self._seconds.get(name, 0.0) + seconds
+            self._attack(trainer, x, y, index)
+
+    def _attack(self, trainer: Trainer, x: Tensor, y: Tensor, index: Tensor) -> None:
+        """Some inputs of this rank, unless a killed command was through with them. What was found is kept until the epoch ends."""
+        seed = results.of_trainer(trainer)[1].get("attack_seed") or 0
+        file = self._unfinished.file(x, y, index)
+        if (found := self._unfinished.load(file)) is None:
+            new = self.results(self._victim, x, y, index, seed)
+            found = {k: ({a: v.detach().cpu().numpy() for a, v in r.outcomes().items()}, r.seconds) for k, r in new.items()}
+            self._unfinished.save(file, found)
+        for name, (outcomes, seconds) in found.items():
+            self._found.setdefault(name, []).append(outcomes)
+            self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put together what all ranks found: rows, outcomes per input, loggers."""
@@ -181,6 +185,7 @@ class Attack(Callback):
             "params": params,
             "access": attack.access,
             "norm": attack.norm,
+            "flags": sorted(set().union(*collectives.gather(self._victim.flags))),
         }
         common |= {k: int(outcomes[k].sum()) for k in ("queries", "eligible", "errored")} | {"seconds": round(seconds, 3)}
         if trainer.is_global_zero:

@@ -11,6 +11,9 @@ from lightning.pytorch import Trainer as LightningTrainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.plugins import CheckpointIO
 
+from torch import nn
+
+from robnas.models.load import load
 from robnas.runtime.checkpoint_io import AtomicCheckpointIO
 from robnas.runtime.checkpoints import Checkpoints
 from robnas.runtime.children import Children
@@ -112,7 +115,14 @@ class Trainer(LightningTrainer):
         """The run's resolved configuration, in plain values, where it has one."""
         self.provenance: dict[str, Any] = {}
         """What every row of this run says beside its number: job, dataset, model, seeds, protocol, commit…"""
+        self.runs: tuple[str, ...] = ()
+        """The run folders that one command evaluates, this one's among them, as the command names them."""
         self._rows: Rows | None = None
+
+    @staticmethod
+    def load(source: str | Path) -> nn.Module:
+        """Another model, for an attack that needs several (shadows, targets of a transfer): as `robnas.load`."""
+        return load(source)
 
     @property
     def jobs(self) -> Children | None:
