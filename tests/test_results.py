@@ -12,8 +12,8 @@ from robnas.results import Row, Rows, init_arguments, outcomes_name
 
 FIELDS = [
     *("job", "study", "dataset", "model", "family", "victim", "search_seed", "train_seed", "attack_seed", "kind", "plugin", "protocol"),
-    *("params", "access", "norm", "queries", "metric", "value", "n", "eligible", "errored", "ci", "ci_method", "flags", "outcomes"),
-    "seconds",
+    *("params", "access", "norm", "queries", "metric", "value", "n", "eligible", "errored", "ci", "ci_method", "flags", "checks"),
+    *("outcomes", "seconds"),
     *("versions", "commit"),
 ]
 

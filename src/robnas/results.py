@@ -41,6 +41,7 @@ class Row:
         n: inputs that `value` is about. eligible: inputs that were attacked. errored: inputs without an answer, in no n.
         ci: interval of `value` with confidence 95%, made by ci_method.
         flags: what makes the number doubtful, a word or a few each ("random", "probabilities", …); empty where nothing was found.
+        checks: of an evasion, what it was held against, by name of the check (`attacks.masking`); one that is absent was not made.
         outcomes: file with what happened to each input, relative to the folder of the rows.
         seconds: wall clock.
         versions: of robnas and of what it stands on. commit: of the code.
@@ -70,6 +71,7 @@ class Row:
     ci: tuple[float, float] | None = None
     ci_method: str | None = None
     flags: list[str] = field(default_factory=list)
+    checks: dict[str, Any] = field(default_factory=dict)
     outcomes: str | None = None
     seconds: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -82,7 +84,7 @@ class Row:
 
     def to_json(self) -> str:
         """One line; fields in the order of the documentation. What is not finite becomes null."""
-        mine = _plain(asdict(self))
+        mine = plain(asdict(self))
         return json.dumps({name: mine[name] for name in _ORDER}, allow_nan=False)
 
     @classmethod
@@ -97,8 +99,8 @@ class Row:
 
 _ORDER = (
     *("job", "study", "dataset", "model", "family", "victim", "search_seed", "train_seed", "attack_seed", "kind", "plugin", "protocol"),
-    *("params", "access", "norm", "queries", "metric", "value", "n", "eligible", "errored", "ci", "ci_method", "flags", "outcomes"),
-    *("seconds", "versions", "commit"),
+    *("params", "access", "norm", "queries", "metric", "value", "n", "eligible", "errored", "ci", "ci_method", "flags", "checks"),
+    *("outcomes", "seconds", "versions", "commit"),
 )
 
 
@@ -122,6 +124,17 @@ class Rows:
             old = [line for line in self._lines() if line.strip() and _line_key(line) not in new]
             text = "".join(f"{line}\n" for line in [*old, *new.values()])
             atomic.write(self.path, text)
+
+    def amend(self, judged: Mapping[str, Mapping[str, Any]]) -> None:
+        """Change some fields of rows that are there: `Row.key` → fields. All else in the file stays as it is, and the file where nothing is new.
+
+        All or nothing, also if killed in between.
+        """
+        with _locked(self.path.parent):
+            lines = self._lines()
+            amended = [_amended(line, judged.get(_line_key(line) or "", {})) for line in lines]
+            if amended != lines:
+                atomic.write(self.path, "\n".join(amended))
 
     def read(self) -> list[Row]:
         """All rows, oldest first."""
@@ -160,7 +173,7 @@ class Rows:
 
 def outcomes_name(name: str, params: Mapping[str, Any], *others: Any) -> str:
     """A file name for outcomes: `name` for people, the rest so that other parameters, or other `others`, make another file."""
-    mark = blake2b(json.dumps([_plain(params), *others], sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
+    mark = blake2b(json.dumps([plain(params), *others], sort_keys=True, default=str).encode(), digest_size=4).hexdigest()
     return f"{name}-{mark}"
 
 
@@ -210,7 +223,7 @@ def versions() -> dict[str, str]:
 
 
 def _key(content: Mapping[str, Any]) -> str:
-    same = [content.get("job", ""), content.get("plugin", ""), _plain(content.get("params", {})), content["metric"]]
+    same = [content.get("job", ""), content.get("plugin", ""), plain(content.get("params", {})), content["metric"]]
     same += [content.get(name) for name in ("victim", "attack_seed", "dataset")]
     return json.dumps(same, sort_keys=True)
 
@@ -222,12 +235,21 @@ def _line_key(line: str) -> str | None:
         return None
 
 
-def _plain(value: Any) -> Any:
+def _amended(line: str, fields: Mapping[str, Any]) -> str:
+    """A row's line with other values of some fields; fields that are not ours stay."""
+    if not fields:
+        return line
+    old = json.loads(line)
+    new = {**old, **plain(fields)}
+    return line if new == old else json.dumps(new)
+
+
+def plain(value: Any) -> Any:
     """Numbers, strings, lists and dicts alone; ∞ as text, NaN as null."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float | np.floating):
