@@ -126,7 +126,7 @@ class Rows:
             atomic.write(self.path, text)
 
     def amend(self, judged: Mapping[str, Mapping[str, Any]]) -> None:
-        """Change some fields of rows that are there: `Row.key` → fields. All else in the file stays as it is, and the file where nothing is new.
+        """Change some fields of rows that are there: `Row.key` → fields. All else stays as it is; where nothing is new, so does the file.
 
         All or nothing, also if killed in between.
         """

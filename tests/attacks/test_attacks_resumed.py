@@ -140,10 +140,11 @@ def test_other_arguments_pixels_or_labels_find_nothing(tmp_path):
 def test_a_quick_batch_is_not_kept(tmp_path):
     kept = Unfinished(tmp_path)
     outcomes = {"index": np.arange(2), "distance": np.array([0.5, np.nan])}
-    kept.save(tmp_path / "a.npz", {"pgd": (outcomes, 0.3)})
+    kept.save(tmp_path / "a.npz", {"pgd": (outcomes, 0.3)}, {})
     assert kept.load(tmp_path / "a.npz") is None
-    kept.save(tmp_path / "a.npz", {"pgd": (outcomes, 0.8), "pgd/eps 2": (outcomes, 0.4)})
-    found = kept.load(tmp_path / "a.npz")
+    kept.save(tmp_path / "a.npz", {"pgd": (outcomes, 0.8), "pgd/eps 2": (outcomes, 0.4)}, {"flags": np.array(["random"])})
+    found, noticed = kept.load(tmp_path / "a.npz")
+    assert noticed["flags"].tolist() == ["random"]
     assert [seconds for _, seconds in found.values()] == [0.8, 0.4]
     assert list(found) == ["pgd", "pgd/eps 2"]
     assert np.array_equal(found["pgd"][0]["distance"], outcomes["distance"], equal_nan=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from robnas import collectives, results
 from robnas.attacks import summary
+from robnas.attacks.noticed import doubts
 from robnas.attacks.unfinished import Unfinished
 from robnas.attacks.victim import Victim
 from robnas.errors import UserError
@@ -33,12 +34,15 @@ class Result(Protocol):
 
 
 class Number(NamedTuple):
-    """A metric of all inputs. value: in its own unit, None where n = 0; n: inputs that it is about; ci: its interval, made by ci_method."""
+    """A metric of all inputs. value: in its own unit, None where n = 0; n: inputs that it is about; ci: its interval, made by ci_method;
+    flags: what makes this number doubtful, or why there is none.
+    """
 
     value: float | None
     n: int
     ci: tuple[float, float] | None = None
     ci_method: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 class Part(NamedTuple):
@@ -64,7 +68,7 @@ class Attack(Callback):
     """
 
     access: ClassVar[str]
-    norm: str = "linf"
+    norm: str | None = "linf"
     max_inputs: int | None = None
     errs: ClassVar[str] = "the model gave no numbers (NaN)"
     """Why an input may be `errored`: "… on 3 inputs"."""
@@ -112,6 +116,7 @@ class Attack(Callback):
         self._victim, self._seen = self.prepare(pl_module), 0
         self._unfinished = Unfinished.of(trainer, self.name, self.arguments(), self._victim.digest)
         self._found: dict[str, list[Outcomes]] = {}
+        self._noticed: list[Outcomes] = []
         self._seconds: dict[str, float] = {}
 
     def on_test_batch_end(
@@ -129,21 +134,27 @@ class Attack(Callback):
         """Some inputs of this rank, unless a killed command was through with them. What was found is kept until the epoch ends."""
         seed = results.of_trainer(trainer)[1].get("attack_seed") or 0
         file = self._unfinished.file(x, y, index)
-        if (found := self._unfinished.load(file)) is None:
+        if (kept := self._unfinished.load(file)) is not None:
+            found, noticed = kept
+        else:
             new = self.results(self._victim, x, y, index, seed)
             found = {k: ({a: v.detach().cpu().numpy() for a, v in r.outcomes().items()}, r.seconds) for k, r in new.items()}
-            self._unfinished.save(file, found)
+            noticed = self._victim.noticed.arrays()
+            self._unfinished.save(file, found, noticed)
+        self._noticed.append(noticed)
         for name, (outcomes, seconds) in found.items():
             self._found.setdefault(name, []).append(outcomes)
             self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put together what all ranks found: rows, outcomes per input, loggers."""
-        gathered = collectives.gather((self._found, self._seconds))
+        self._noticed.append({"flags": np.array(sorted(self._victim.flags), dtype=np.str_)})
+        gathered = collectives.gather((self._found, self._seconds, self._noticed))
+        self._noticed = [some for *_, noticed in gathered for some in noticed]
         self.rows = ()
         for name, part in self.parts().items():
-            found = [outcomes for mine, _ in gathered for outcomes in mine.get(name, [])]
-            self.rows += self._enter(trainer, name, part, found, max(seconds.get(name, 0.0) for _, seconds in gathered))
+            found = [outcomes for mine, *_ in gathered for outcomes in mine.get(name, [])]
+            self.rows += self._enter(trainer, name, part, found, max(seconds.get(name, 0.0) for _, seconds, _ in gathered))
         if trainer.is_global_zero:
             self._unfinished.forget()
 
@@ -185,7 +196,7 @@ class Attack(Callback):
             "params": params,
             "access": attack.access,
             "norm": attack.norm,
-            "flags": sorted(set().union(*collectives.gather(self._victim.flags))),
+            "flags": doubts(self._noticed, outcomes, getattr(attack, "goal", None), white=attack.access == "white"),
         }
         common |= {k: int(outcomes[k].sum()) for k in ("queries", "eligible", "errored")} | {"seconds": round(seconds, 3)}
         if trainer.is_global_zero:
@@ -194,7 +205,9 @@ class Attack(Callback):
             Row(metric=metric, value=hits / n if n else None, n=n, ci=wilson(hits, n), ci_method="wilson", **common)
             for metric, (hits, n) in attack.proportions(outcomes).items()
         )
-        rows += tuple(Row(metric=metric, **number._asdict(), **common) for metric, number in attack.numbers(outcomes).items())
+        for metric, number in attack.numbers(outcomes).items():
+            own = number._asdict() | {"flags": sorted({*common["flags"], *number.flags})}
+            rows += (Row(metric=metric, **common | own),)
         if trainer.is_global_zero:
             store.write(rows)
         return rows

@@ -46,28 +46,32 @@ class Unfinished:
             mark.update(tensor.detach().contiguous().cpu().numpy().tobytes())
         return self.folder / f"{mark.hexdigest()}.npz"
 
-    def load(self, file: Path) -> Found | None:
-        """What was found for a batch; None where it was not through."""
+    def load(self, file: Path) -> tuple[Found, dict[str, NDArray[Any]]] | None:
+        """What was found for a batch, and noticed of the victim; None where it was not through."""
         if not file.is_file():
             return None
         found: Found = {}
+        noticed: dict[str, NDArray[Any]] = {}
         with np.load(file, allow_pickle=False) as content:
             for path in content.files:
                 part, _, aspect = path.rpartition("/")
+                if not part:
+                    noticed[aspect] = content[path]
+                    continue
                 outcomes = found.setdefault(part, ({}, 0.0))[0]
                 if aspect == "seconds":
                     found[part] = outcomes, float(content[path])
                 else:
                     outcomes[aspect] = content[path]
-        return found
+        return found, noticed
 
-    def save(self, file: Path, found: Found) -> None:
-        """Keep what was found for a batch, if that took long."""
+    def save(self, file: Path, found: Found, noticed: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what was found for a batch, and noticed of the victim (see `Noticed`), if that took long."""
         if sum(seconds for _, seconds in found.values()) < self.worth:
             return
         arrays = {f"{part}/{k}": v for part, (outcomes, _) in found.items() for k, v in outcomes.items()}
         with atomic.replacing(file) as opened:
-            np.savez(opened, allow_pickle=False, **arrays, **{f"{part}/seconds": np.array(s) for part, (_, s) in found.items()})
+            np.savez(opened, allow_pickle=False, **noticed, **arrays, **{f"{part}/seconds": np.array(s) for part, (_, s) in found.items()})
 
     def forget(self) -> None:
         """The rows are written: nothing is unfinished."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from io import StringIO
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torch.nn.functional import one_hot
 
 from robnas.attacks.fold import fold
 from robnas.attacks.goal import Goal
+from robnas.attacks.noticed import Noticed
 from robnas.attacks.state import State
 from robnas.copies import digest, evaluation_copy
 from robnas.errors import UserError
@@ -29,6 +32,7 @@ class Victim:
         digest: names the weights.
         flags: what the first inputs showed that makes results doubtful: "random" (another answer each time), "probabilities" (softmax
             as output). A warning says so as well.
+        noticed: these, and what is counted of its answers and gradients.
     """
 
     def __init__(self, original: nn.Module, fast: nn.Module, prepared: str) -> None:
@@ -36,7 +40,8 @@ class Victim:
         self._layout = torch.contiguous_format  # of what the models are given
         self._compared = False
         self._untouched: Victim | None = None
-        self.flags: set[str] = set()
+        self.noticed = Noticed()
+        self.flags = self.noticed.flags
         first = next((t for t in (*original.parameters(), *original.buffers()) if t.is_floating_point()), None)
         self.device = None if first is None else first.device  # None: those of the pixels
         self.dtype = None if first is None else first.dtype
@@ -66,12 +71,15 @@ class Victim:
         return self._untouched
 
     def take(self, x: Tensor) -> Tensor:
-        """Pixels from anywhere, on the victim's device and in its precision. Raises UserError where they are not in [0, 1]."""
+        """Pixels from anywhere, on the victim's device and in its precision, but float32 for a model in 16 bits: a ball has no 256 steps.
+
+        Raises UserError where they are not in [0, 1].
+        """
         if not x.is_floating_point():
             raise UserError(f"x: {x.dtype} pixels; floating point in [0, 1] is needed (divide by 255)")
         if x.numel() and not bool((x >= 0).all() & (x <= 1).all()):
             raise UserError(f"x: pixels from {x.min():.3g} to {x.max():.3g}; they must be in [0, 1], with normalisation inside the model")
-        return x.detach().to(self.device or x.device, self.dtype or x.dtype, copy=True)
+        return x.detach().to(self.device or x.device, torch.promote_types(self.dtype or x.dtype, torch.float32), copy=True)
 
     @torch.no_grad()
     def judge(self, x: Tensor) -> Tensor:
@@ -82,6 +90,8 @@ class Victim:
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
             what = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
             raise UserError(f"the model answers {what}; logits [{len(x)} inputs, at least 2 classes] are needed")
+        logits = wide(logits)
+        self.noticed.judged(logits, answered(logits))
         return logits
 
     def _compare(self, x: Tensor) -> None:
@@ -105,31 +115,37 @@ class Victim:
 
     def _difference(self, x: Tensor, logits: Tensor) -> str:
         try:
-            fast = self._ask(x)
+            with redirect_stderr(StringIO()):  # torch.fx prints a traceback as well
+                fast = self._ask(x)
         except Exception as error:  # user code in another layout or without its own class: it may raise anything
             return f"the fast copy raises {type(error).__name__}"
         return "" if same(fast, logits) else "the fast copy gives other logits"
 
     def _ask(self, x: Tensor) -> Tensor:
-        logits: Tensor = self._fast(self._laid_out(x))
-        return logits
+        return wide(self._fast(self._laid_out(x)))
 
     def _laid_out(self, x: Tensor) -> Tensor:
         """A copy, as the model's first layer may work in place."""
-        return x.clone(memory_format=self._layout if x.ndim == 4 else torch.contiguous_format)
+        return x.to(self.dtype or x.dtype, copy=True, memory_format=self._layout if x.ndim == 4 else torch.contiguous_format)
 
     def white_box(self, s: State, losses: Losses | None = None, eot: int = 1) -> WhiteBox:
         """Full access during one run, counted on `s`. losses, eot: see `WhiteBox`."""
-        return WhiteBox(self._ask, s, losses, eot)
+        return WhiteBox(self._ask, s, losses, eot, self.noticed)
 
     def black_box(self, s: State, answers: str = "score", eot: int = 1) -> BlackBox:
         """Access to answers alone: "score" or "label". eot: see `BlackBox`."""
         return BlackBox(self._ask, s, answers, eot)
 
 
+def wide(logits: Tensor) -> Tensor:
+    """16 bits → 32: sums and margins of logits are taken in these."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def answered(values: Tensor) -> Tensor:
-    """[B, …] → [B] bool: no NaN and no +∞ (−∞ is a class that a model rules out)."""
-    return (values.flatten(1) < torch.inf).all(1)
+    """[B, …] → [B] bool: no NaN and no +∞ (−∞ is a class that a model rules out; not all of them)."""
+    values = values.flatten(1)
+    return (values < torch.inf).all(1) & (values > -torch.inf).any(1)
 
 
 def same(fast: Tensor, logits: Tensor) -> bool:
@@ -155,10 +171,13 @@ class WhiteBox:
         losses: (goal, logits [B, m]) → ℓ [B], what gradients are of; `goal.losses` if not given.
         eot: expectation over transformation (Athalye et al., 2018): passes that logits and gradients are the mean of, for a model that
             is random by itself. Each of them is a query. One after another: memory does not grow.
+        noticed: what counts gradients that are zero.
     """
 
-    def __init__(self, ask: Callable[[Tensor], Tensor], s: State, losses: Losses | None = None, eot: int = 1) -> None:
-        self._ask, self._state, self._eot = ask, s, eot
+    def __init__(
+        self, ask: Callable[[Tensor], Tensor], s: State, losses: Losses | None = None, eot: int = 1, noticed: Noticed | None = None
+    ) -> None:
+        self._ask, self._state, self._eot, self._noticed = ask, s, eot, noticed
         self._losses: Losses = losses or (lambda goal, logits: goal.losses(logits))
 
     @torch.no_grad()
@@ -193,6 +212,8 @@ class WhiteBox:
                 raise UserError("the model has no input gradient: a white-box attack needs logits that are differentiable in x")
             (gradient,) = torch.autograd.grad(self._losses(goal, logits).sum(), leaf)
         logits = logits.detach()
+        if self._noticed is not None:
+            self._noticed.gave(gradient)
         self._state.asked(len(x), None, gradient=True, answered=answered(logits) & gradient.flatten(1).isfinite().all(1))
         return logits, gradient
 
