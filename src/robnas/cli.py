@@ -16,14 +16,16 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rich.console import Console
 
 from robnas import class_help
-from robnas.attacks import summary
+from robnas.attacks import across, summary
 from robnas.attacks.base import Attack
+from robnas.attacks.training import said
 from robnas.configuration import checking, compose, flags
 from robnas.configuration.complaints import one_line
+from robnas.configuration.merging import merge
 from robnas.errors import UserError
 from robnas.models.export import is_export
 from robnas.probes.base import Probe
-from robnas.results import Row
+from robnas.results import Row, Rows
 from robnas.runtime import evaluated_config, run_folder
 from robnas.runtime.evaluated_run import evaluated_run
 from robnas.runtime.final_test import final_test
@@ -66,13 +68,14 @@ def run(verb: str, arguments: flags.Arguments) -> None:
     _, wanted = next((e for e in reversed(arguments.edits) if e[0] == "ckpt_path"), ("", None))
     runs = {folder for folder in arguments.runs if not is_export(folder)}
     victims = [run_folder.existing(folder, str(wanted or "last")) if folder in runs else None for folder in arguments.runs]
-    rows: list[Row] = []
+    rows: list[tuple[Rows, Row]] = []
     for victim, given in zip(victims or [None], arguments.runs or ["RUN"], strict=True):
         cli = CLI(verb, arguments, victim, given)
-        rows += [row for callback in cli.evaluations for row in getattr(callback, "rows", ())]
+        rows += [(cli.trainer.rows, row) for callback in cli.evaluations for row in getattr(callback, "rows", ())]
     if verb in EVALUATIONS and run_folder.is_first_rank():
-        console = Console()
-        summary.show(rows, console if console.is_terminal else Console(width=120))
+        console = Console() if Console().is_terminal else Console(width=120)
+        summary.show((row for _, row in rows), console)
+        across.show(rows, console)
 
 
 class Parser(LightningArgumentParser):
@@ -129,6 +132,10 @@ class CLI(LightningCLI):
         )
         group.add_argument("--wandb", type=Literal["off", "offline", "online"], default="offline", help="Weights & Biases")
         group.add_argument("--runs", type=str, default="runs", help="folder of all run folders")
+        if self.subcommands().keys() == {"fit"}:
+            group.add_argument(
+                "--init_from", type=str | None, default=None, help="run whose model, data and weights a training starts from (backdoors)"
+            )
         group.add_argument("--overwrite", type=bool, default=False, help="start anew where the same command was run before")
         group.add_argument(
             "--attacks", type=dict[str, Attack], default={}, help="named attacks: {pgd_most: {class_path: pgd, init_args: {…}}}"
@@ -147,7 +154,7 @@ class CLI(LightningCLI):
         except UserError as error:
             raise UserError(one_line(str(error), merged)) from error
         dumped = yaml.safe_load(parser.dump(self.config, skip_link_targets=False, skip_unset=False, format="yaml"))[verb]
-        self.resolved: dict[str, Any] = {key: value for key, value in dumped.items() if key != "config"}
+        self.resolved: dict[str, Any] = {key: value for key, value in dumped.items() if key not in ("config", "init_from")}
         if self.arguments.print_config:
             print(yaml.safe_dump(self.resolved, sort_keys=False, allow_unicode=True, width=140), end="")
             raise SystemExit(0)
@@ -157,11 +164,17 @@ class CLI(LightningCLI):
         exported = self.victim is None and bool(self.arguments.runs)
         base = evaluated_config.base(self.victim) if self.victim else evaluated_config.of_export(self.given) if exported else {}
         merged = compose.compose(self.arguments.configs, self.arguments.edits, base, fixed=("model",) if base else ())
+        if verb == "fit" and merged.get("init_from") is not None:
+            begun = str(merged["init_from"])
+            merged = compose.compose(self.arguments.configs, self.arguments.edits, evaluated_config.beginning(begun))
+            merged = merge(merged, {"model": {"init_args": {"init_from": begun}}, "init_from": None})
         if merged.get("experiment") is None:
             merged["experiment"] = compose.experiment(self.arguments.configs, fallback=verb)
         if self.victim and merged.get("ckpt_path") is not None:
             merged["ckpt_path"] = None  # "best" and "last" are the victim's own; they were looked up there
-        return checking.check(merged, {*OWN_KEYS, *self._subcommand_method_arguments[verb]}, Trainer)
+        return checking.check(
+            merged, {*OWN_KEYS, *(["init_from"] if verb == "fit" else []), *self._subcommand_method_arguments[verb]}, Trainer
+        )
 
     @staticmethod
     def _require_something_to_do(verb: str, merged: dict[str, Any]) -> None:
@@ -294,6 +307,9 @@ class CLI(LightningCLI):
         if tested and tested.ci and run_folder.is_first_rank():
             low, high = (100 * bound for bound in tested.ci)
             print(f"test accuracy {100 * (tested.value or 0):.1f}% (95% interval {low:.1f} to {high:.1f}, n = {tested.n})")
+            for attack in self.evaluations:
+                for row in getattr(attack, "rows", ()):
+                    print(said(attack.name, row))
             print(f"next: robnas attack {self.trainer.default_root_dir} --config pgd.yaml", flush=True)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:

@@ -89,6 +89,7 @@ class ImageData(LightningDataModule):
         self.members, self.members_seed = members, self.seed if members_seed is None else members_seed
         self.train_set: ImageSet | None = None
         self.test_set: ImageSet | None = None
+        self._drawn: tuple[ImageSet, Tensor] | None = None
 
     # What a subclass gives
 
@@ -103,11 +104,13 @@ class ImageData(LightningDataModule):
     # Splits
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the images, once. Needs no Trainer."""
+        """Read the images, once. Needs no Trainer. A `fit` begins with the clean training set, whatever the one before was trained on."""
         if self.train_set is None:
             self.train_set, self.test_set = self.load()
             if not self.mean:
                 self.mean, self.std = channel_statistics(self.train_set)
+        if stage == "fit":
+            self._drawn = None
         if stage == "fit" and self._running and not self.val_dataloader():
             self.trainer.limit_val_batches = 0  # type: ignore[union-attr]  # else Lightning warns of an empty loader
 
@@ -141,6 +144,17 @@ class ImageData(LightningDataModule):
             return membership.status(n, torch.cat(self.halves()), torch.empty(0, dtype=torch.int64))
         return membership.status(n, *self.parts())
 
+    def train_on(self, images: ImageSet, indices: Tensor) -> None:
+        """From now on training draws `indices` of `images`: what an attack, or a defence, has made of the training set.
+
+        Splits are those of the clean set, and validation and test data stay clean; so do `sets`, `parts` and `membership`.
+        """
+        self._drawn = images, indices
+
+    def trained_on(self) -> tuple[ImageSet, Tensor]:
+        """What training draws from, and which of it."""
+        return self._drawn or (self.sets()[0], self.parts()[0])
+
     # Loaders
 
     @property
@@ -159,15 +173,15 @@ class ImageData(LightningDataModule):
 
     def train_dataloader(self) -> Loader | CombinedLoader:
         """One loader, or {"train": …, "valid": …} over the two halves for a search."""
-        images = self.sets()[0]
         if self._in_halves:
+            images = self.sets()[0]
             first, second = self.halves()
             loaders = {
                 "train": self.loader(images, first, self.seed, "train"),
                 "valid": self.loader(images, second, self.seed, "valid"),
             }
             return CombinedLoader(loaders, "max_size_cycle")
-        return self.loader(images, self.parts()[0], self.seed, "train")
+        return self.loader(*self.trained_on(), self.seed, "train")
 
     def val_dataloader(self) -> Loader | list[Any]:
         """The part held out (for a search its second half), un-augmented and in order; nothing if nothing is held out."""

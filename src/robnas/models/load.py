@@ -80,7 +80,9 @@ def from_checkpoint(content: Mapping[str, Any], name: str) -> Normalized:
     if not isinstance(architecture, Mapping) or "description" not in architecture:
         raise UserError(f"{name} is not a checkpoint of a classifier")
     state = {k.removeprefix("model."): v for k, v in content["state_dict"].items() if k.startswith("model.")}
-    return with_weights(architecture, state, name)
+    model = with_weights(architecture, state, name)
+    model.attacked = dict(architecture.get("attacked", {}))
+    return model
 
 
 def _of_a_run(path: Path, checkpoint: str) -> Normalized:

@@ -1,6 +1,7 @@
 """Normalisation inside the model, so that attacks and probes see pixels in [0, 1] and nothing else."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -33,9 +34,11 @@ class Normalized(nn.Module):
 
     Attributes:
         architecture: what `models.build.of_architecture` made it of, with its class names; None for a network from elsewhere.
+        attacked: by name, how the training of these weights was attacked.
     """
 
     architecture: Mapping[str, Any] | None = None
+    attacked: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()

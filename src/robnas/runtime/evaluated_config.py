@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from robnas.errors import UserError
 from robnas.models import export
 from robnas.runtime import run_folder
 from robnas.runtime.run_folder import Run
@@ -17,6 +18,18 @@ def base(run: Run) -> dict[str, Any]:
     if own := own_cell(run):
         found["model"] = {**found["model"], "init_args": {**found["model"]["init_args"], "network": own}}
     return {key: _seeded(value, run.config.get("seed_everything")) for key, value in found.items()}
+
+
+def beginning(folder: str) -> dict[str, Any]:
+    """Model and data of the run that another one starts from. Its checkpoint's weights come by the model's `init_from`.
+
+    Raises UserError where it is no run folder of a training.
+    """
+    run = run_folder.existing(folder)
+    found = base(run)
+    if "init_args" not in found.get("model", {}) or str(found["model"].get("class_path", "")).endswith("Search"):
+        raise UserError(f"init_from: {folder} is a search, not the training of a network")
+    return found
 
 
 def of_export(folder: str | Path) -> dict[str, Any]:

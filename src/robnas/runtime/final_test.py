@@ -7,11 +7,13 @@ from lightning.pytorch import LightningDataModule, LightningModule
 
 from robnas import results
 from robnas.attacks.base import Attack
+from robnas.attacks.training import TrainingAttack
 from robnas.copies import digest, evaluation_copy
 from robnas.models.build import of_architecture
 from robnas.models.count import count
 from robnas.probes.base import Probe
 from robnas.results import Row
+from robnas.runtime.per_input import PerInput
 from robnas.runtime.trainer import Trainer
 from robnas.statistics import wilson
 
@@ -20,8 +22,9 @@ def final_test(trainer: Trainer, model: LightningModule, datamodule: LightningDa
     """Run the test loop of a model that logs "test/accuracy" on the weights that training ended with; writes the row "accuracy", which it
     returns, and beside it "parameters" and, of networks that are ours to build, "flops" (multiply-adds for one image).
 
-    Attacks and probes of the training stay out of it. None where the model has no test step or no such metric, where only a part of the
-    data was asked for, and after a search: what it has trained is a cell, not a model.
+    What the model answered for each test input is kept as the row's outcomes. Attacks that only evaluate, and probes, stay out of it; those
+    on the training measure what they did, once it is through. None where the model has no test step or no such metric, where only a part
+    of the data was asked for, and after a search: what it has trained is a cell, not a model.
     """
     limit = trainer.limit_test_batches
     whole = limit is None or (isinstance(limit, float) and limit == 1.0)  # 1 is one batch, 1.0 all of them
@@ -31,7 +34,8 @@ def final_test(trainer: Trainer, model: LightningModule, datamodule: LightningDa
     if getattr(datamodule, "test_set", None) is None:
         return None
     callbacks: list[Any] = trainer.callbacks
-    trainer.callbacks = [c for c in callbacks if not isinstance(c, Attack | Probe)]
+    each = PerInput()
+    trainer.callbacks = [*(c for c in callbacks if not isinstance(c, Attack | Probe)), each]
     try:
         trainer.test(model, datamodule=datamodule, verbose=False)
     finally:
@@ -45,9 +49,16 @@ def final_test(trainer: Trainer, model: LightningModule, datamodule: LightningDa
     share = getattr(datamodule, "members", 1.0)
     params = getattr(model, "row_params", {}) | ({"members": share} if share < 1 else {})
     common = {**origin, "kind": "train", "params": params, "victim": digest(evaluation_copy(model))}
+    answers = each.found()
+    if trainer.is_global_zero and len(answers.index):
+        name = results.outcomes_name("accuracy", params, *(common.get(key) for key in ("job", "victim", "dataset")))
+        found["outcomes"] = trainer.rows.write_outcomes(name, {k: getattr(answers, k) for k in ("index", "prediction", "label")})
     row = Row(**common, plugin="accuracy", **found)
     if trainer.is_global_zero:
         trainer.rows.write([row, *(Row(**common, plugin="size", metric=name, value=value) for name, value in _size(model).items())])
+    for attack in callbacks:
+        if isinstance(attack, TrainingAttack):
+            attack.after_training(trainer, model, answers)
     return row
 
 

@@ -16,6 +16,7 @@ from robnas.models.load import load
 from robnas.runtime.checkpoint_io import AtomicCheckpointIO
 from robnas.runtime.checkpoints import Checkpoints
 from robnas.runtime.children import Children
+from robnas.runtime.clean_twin import clean_twin
 from robnas.runtime.finite import FiniteLoss
 from robnas.runtime.half_epoch import HalfEpoch
 from robnas.runtime.membership import KeepMembership
@@ -127,6 +128,10 @@ class Trainer(LightningTrainer):
     def jobs(self) -> Children | None:
         """Runs robnas commands side by side, in processes that stay warm until this trainer's verb ends; a barebones trainer has none."""
         return next((c for c in self.callbacks if isinstance(c, Children)), None)
+
+    def clean_twin(self) -> Path:
+        """The run folder of the same training without its attacks, trained as a job if it was not yet."""
+        return clean_twin(self)
 
     @property
     def rows(self) -> "Rows":

@@ -15,6 +15,7 @@ from robnas.errors import UserError, require, unknown
 from robnas.metrics.mean import BatchMean
 from robnas.models.build import as_network, check, describe, of_architecture
 from robnas.models.initialise import INITIALISATIONS, kaiming_
+from robnas.models.load import load
 from robnas.models.normalize import Normalized
 from robnas.tasks import compilation, first_batch, recipe
 from robnas.tasks.averaging import ExponentialAverage
@@ -49,6 +50,7 @@ class Classifier(LightningModule):
         initialisation: "own", as the authors of each family draw, or "kaiming", alike for all (`robnas.models.initialise`).
         channels_last: memory layout in which convolutions are fastest.
         compile_network: train through `torch.compile`, which needs a C++ compiler and a minute or more before the first step.
+        init_from: run folder, checkpoint or export whose weights training starts from; of the same network, classes and images.
     """
 
     data_split = "whole"
@@ -71,6 +73,7 @@ class Classifier(LightningModule):
         initialisation: str = "own",
         channels_last: bool = True,
         compile_network: bool = False,
+        init_from: str | None = None,
     ) -> None:
         super().__init__()
         require(learning_rate > 0, f"learning_rate: {learning_rate} is not positive")
@@ -90,6 +93,8 @@ class Classifier(LightningModule):
         self.gradient_clip, self.auxiliary_weight, self.label_smoothing = gradient_clip, auxiliary_weight, label_smoothing
         self.batch_norm_across_ranks, self.warmup_epochs, self.ema = batch_norm_across_ranks, warmup_epochs, ema
         self.initialisation, self.channels_last, self.compile_network = initialisation, channels_last, compile_network
+        self.init_from = init_from
+        self.attacked: dict[str, Any] = {}  # by name, how the training of these weights was attacked: kept in every checkpoint
         self.data: dict[str, Any] = {}
         self.model: Normalized | None = None
         self._looked = False  # at the data
@@ -116,6 +121,8 @@ class Classifier(LightningModule):
             shape, names = list(data.image_shape), list(data.class_names)
             means = {"mean": list(data.mean), "std": list(data.std)}
             self._build({"num_classes": data.num_classes, "image_shape": shape, "class_names": names} | means)
+            if self.init_from and self.trainer.state.fn == "fit" and not self.trainer.ckpt_path:
+                self._start_from(self.init_from)
         if self.batch_norm_across_ranks and self.trainer.world_size > 1:
             batch_norm.convert(self.model)  # type: ignore[type-var]
         if self.compile_network:
@@ -135,6 +142,15 @@ class Classifier(LightningModule):
         self.train_loss = BatchMean()
         self.train_accuracy, self.valid_accuracy, self.test_accuracy = metric, metric.clone(), metric.clone()
 
+    def _start_from(self, source: str) -> None:
+        theirs = load(source)
+        other: Mapping[str, Any] = getattr(theirs, "architecture", None) or {}
+        require(bool(other), f"init_from: {source} is not a model that robnas has trained")
+        self._require_same(other, f"init_from: {source}")
+        assert self.model is not None
+        self.model.load_state_dict(theirs.state_dict())
+        self.attacked = {**getattr(theirs, "attacked", {}), **self.attacked}
+
     # Checkpoints
 
     @property
@@ -146,6 +162,8 @@ class Classifier(LightningModule):
         """The checkpoint alone says what it is a checkpoint of: plain values, which load with weights_only."""
         named = {"network": as_network(self.description)}  # `load_from_checkpoint` asks the constructor first
         checkpoint["hyper_parameters"] = self.architecture | named | {name: getattr(self, name) for name in RECIPE}
+        if self.attacked:
+            checkpoint["hyper_parameters"]["attacked"] = self.attacked
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises UserError where the checkpoint is of another architecture, other classes or other images."""
@@ -154,12 +172,14 @@ class Classifier(LightningModule):
         if self.model is None:
             self.description, self.size, self.options = theirs["description"], theirs["size"], theirs["options"]
             self._build({name: theirs[name] for name in DATA})
-        other = _identity(theirs)
+        self._require_same(theirs, "the checkpoint")
+        self.attacked = {**theirs.get("attacked", {}), **self.attacked}
+
+    def _require_same(self, architecture: Mapping[str, Any], name: str) -> None:
+        other = _identity(architecture)
         for key, mine in _identity(self.architecture).items():
             if other[key] != mine:
-                raise UserError(
-                    f"the checkpoint is of another architecture: its {key} is {_short(other[key])}, but here it is {_short(mine)}"
-                )
+                raise UserError(f"{name} is of another architecture: its {key} is {_short(other[key])}, but here it is {_short(mine)}")
 
     # Steps
 
@@ -197,9 +217,9 @@ class Classifier(LightningModule):
         """Loss and accuracy on data held out from training."""
         self._evaluate(batch, "valid", self.valid_accuracy)
 
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Loss and accuracy on the test data."""
-        self._evaluate(batch, "test", self.test_accuracy)
+    def test_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Loss and accuracy on the test data → [B] the classes that are answered."""
+        return self._evaluate(batch, "test", self.test_accuracy).argmax(1)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Class probabilities [B, classes]."""
@@ -221,12 +241,13 @@ class Classifier(LightningModule):
         assert self.model is not None
         return self.model.network
 
-    def _evaluate(self, batch: Any, split: str, accuracy: Metric) -> None:
+    def _evaluate(self, batch: Any, split: str, accuracy: Metric) -> Tensor:
         x, y = batch[:2]
-        logits = self(x)
+        logits: Tensor = self(x)
         accuracy.update(logits, y)
         self.log(f"{split}/loss", cross_entropy(logits, y), sync_dist=True, batch_size=len(x))
         self.log(f"{split}/accuracy", accuracy, prog_bar=True)
+        return logits
 
 
 def linear(epoch: int, epochs: int, final: float) -> float:

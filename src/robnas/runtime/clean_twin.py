@@ -1,0 +1,35 @@
+"""The same training without the attack on it: same model, data, seed and schedule, as a job of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from robnas import atomic, collectives
+from robnas.errors import UserError
+
+CLEAN = "-clean"
+"""How the experiment's name of a clean twin ends."""
+
+
+def clean_twin(trainer: Any) -> Path:
+    """The run folder of the twin of a trainer's run: trained now if it was not before, gone on with if it was killed.
+
+    Runs that differ in their attacks alone share it. Only the first rank has it trained; the others wait. Raises UserError where the run
+    has no configuration to train it by, or where its training fails.
+    """
+    return collectives.from_first(lambda: _trained(trainer))
+
+
+def _trained(trainer: Any) -> Path:
+    if not trainer.config or trainer.jobs is None:
+        raise UserError("a clean run to compare with is trained by `robnas fit` alone; from Python give one that is finished")
+    config = {key: value for key, value in trainer.config.items() if key not in ("attacks", "ckpt_path", "overwrite")}
+    config |= {"experiment": f"{config.get('experiment') or 'run'}{CLEAN}", "wandb": "off"}
+    file = Path(trainer.default_root_dir) / "children" / "clean.yaml"
+    atomic.write(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
+    print(f"clean twin: the same training without the attack ({config['experiment']}), unless it is there already", flush=True)
+    folder = trainer.jobs([["fit", "--config", str(file)]], 1)[0]
+    if folder is None:
+        raise UserError(f"the clean twin could not be trained: the log beside {file} says why")
+    return Path(folder)
