@@ -50,7 +50,7 @@ def bits(index: Tensor, numel: int, *keys: int | str) -> Tensor:
 def uniform(index: Tensor, shape: tuple[int, ...], *keys: int | str, dtype: torch.dtype = torch.float32) -> Tensor:
     """Uniform on [0, 1). index: [B] names the inputs; the result [B, *shape] for an input depends on its index and the keys alone."""
     z = bits(index, math.prod(shape), *keys)
-    n = 53 if dtype == torch.float64 else 24  # as many bits as the mantissa holds, so that 1.0 is never reached by rounding
+    n = 1 - round(math.log2(torch.finfo(dtype).eps))  # as many bits as the mantissa holds, so that 1.0 is never reached by rounding
     return (_shift(z, 64 - n).to(dtype) * 2.0**-n).view(len(index), *shape)
 
 

@@ -65,11 +65,17 @@ class APGD(Evasion):
         return self.n_restarts * (min(self.n_targets, classes - 1) if self.loss == "targeted_dlr" else 1)
 
     def aim(self, goal: Goal, clean: Tensor, run: int) -> Goal:
-        """With targeted_dlr the class that the model ranks next on the clean image, the label left out. clean: [B, m]."""
+        """With targeted_dlr the class that the model ranks next on the clean image, the label left out. clean: [B, m].
+
+        Where that one is ruled out (−∞), no gradient leads there: the first class from one more start.
+        """
         if self.loss != "targeted_dlr":
             return goal
-        ranked = clean.scatter(1, goal.label[:, None], -torch.inf).sort(dim=1, descending=True, stable=True).indices
-        return Aimed(goal.label, None, goal.confidence, aim=ranked[:, run // self.n_restarts])
+        others = clean.clamp(min=torch.finfo(clean.dtype).min).scatter(1, goal.label[:, None], -torch.inf)
+        ranked = others.argsort(dim=1, descending=True, stable=True)
+        first, k_th = ranked[:, 0], ranked[:, run // self.n_restarts]
+        out = clean.gather(1, k_th[:, None]).squeeze(1).isinf()
+        return Aimed(goal.label, None, goal.confidence, aim=torch.where(out, first, k_th))
 
     def losses(self, goal: Goal, logits: Tensor) -> Tensor:
         """f of Algorithm 1 by its name: [B, m] → [B]."""

@@ -213,7 +213,7 @@ class Evasion(Attack):
         """Some inputs where the victim is, with what it says of them before any attack. Raises UserError for labels it does not have."""
         x = victim.take(x)
         index = index.detach().to(x.device, copy=True)
-        clean = victim.judge(x)
+        clean = victim.judge(x if len(x) else x.new_zeros(1, *x.shape[1:]))[: len(x)]  # models need not know empty batches
         y = clean.argmax(1) if y is None else y.detach().to(clean.device, torch.int64, copy=True)
         if len(y) and not 0 <= int(y.min()) <= int(y.max()) < clean.shape[1]:
             raise UserError(f"labels from {int(y.min())} to {int(y.max())}; the model has {clean.shape[1]} classes, numbered from 0")

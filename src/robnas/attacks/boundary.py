@@ -29,6 +29,8 @@ class Decisions:
     def __call__(self, images: Tensor, rows: Tensor | None = None) -> Tensor:
         """images: [n, C, H, W]; rows: [n] whose they are, one of each standing input by default → [n] bool."""
         s = self._state
+        if not len(images):
+            return torch.zeros(0, dtype=torch.bool, device=images.device)
         rows = torch.arange(len(s), device=images.device) if rows is None else rows
         answers, size = [], directions.chunk(images)
         for part, whose in zip(torch.split(images, size), torch.split(rows, size), strict=True):

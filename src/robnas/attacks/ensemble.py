@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from robnas import seeds
 from robnas.attacks.apgd import APGD
 from robnas.attacks.base import Evasion, Inputs, batches
 from robnas.attacks.callback import Part
@@ -87,9 +88,9 @@ class Ensemble(Evasion):
 
     def _each(self, victim: Victim, inputs: Inputs, r: EvasionResult, seed: int) -> dict[str, EvasionResult]:
         found = {}
-        for name, member in self.chain().items():
+        for n, (name, member) in enumerate(self.chain().items()):
             begin, own = time.perf_counter(), r.standing()
-            member.pursue(victim, inputs, own, seed)
+            member.pursue(victim, inputs, own, seeds.derive(seed, "member", n) if n else seed)  # the first is that attack alone
             own.seconds = time.perf_counter() - begin
             r.add(own)
             found[name] = own

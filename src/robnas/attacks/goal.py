@@ -36,6 +36,7 @@ class Goal:
     def of(cls, name: str, logits: Tensor, label: Tensor) -> Goal:
         """§3.2: the model ranks the classes c₁, …, c_m, c₁ being its current classification; logits: [B, m] on the clean inputs."""
         c1 = logits.argmax(1, keepdim=True)
+        logits = logits.clamp(min=torch.finfo(logits.dtype).min)  # a class that is ruled out (−∞) is still not c₁
         if name == "untargeted":
             return cls(label)
         if name == "most_likely":

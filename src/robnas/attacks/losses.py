@@ -28,23 +28,32 @@ def dlr(goal: Goal, logits: Tensor) -> Tensor:
     A goal that is a target asks that it lead over all classes, not over the label alone, so its numerator here is that lead; `Aimed`
     has Eq. 7 as printed. Of two classes there is no ratio (it would be ±1 everywhere): the lead itself.
     """
-    return lead(goal, logits) / spread(logits, targeted=goal.target is not None)
+    return ratio(lead(goal, logits), spread(logits, targeted=goal.target is not None))
 
 
 def targeted_dlr(logits: Tensor, label: Tensor, aim: Tensor) -> Tensor:
     """Eq. 7: −(z_y − z_t) / (z_π1 − (z_π3 + z_π4) / 2). logits: [B, m], label, aim: [B] → [B]."""
     z_y, z_t = (logits.gather(1, which[:, None]).squeeze(1) for which in (label, aim))
-    return (z_t - z_y) / spread(logits, targeted=True)
+    return ratio(z_t - z_y, spread(logits, targeted=True))
+
+
+def ratio(a: Tensor, b: Tensor) -> Tensor:
+    """a / b. Where a class is ruled out (−∞) there is no ratio, but a gradient: that of a."""
+    return a / torch.where(a.isinf(), 1.0, b)
 
 
 def spread(logits: Tensor, targeted: bool) -> Tensor:
-    """Denominators: z_π1 − z_π3 of Eq. 6, z_π1 − (z_π3 + z_π4) / 2 of Eq. 7. Of three classes both are the first; of two, 1."""
+    """Denominators: z_π1 − z_π3 of Eq. 6, z_π1 − (z_π3 + z_π4) / 2 of Eq. 7. Of three classes both are the first; of two, 1.
+
+    Classes that the model rules out (−∞) are none of these.
+    """
     m = logits.shape[1]
     if m < 3:
         return torch.ones_like(logits[:, 0])
     top = logits.topk(min(m, 4), 1).values
-    low = top[:, 2] if m == 3 or not targeted else (top[:, 2] + top[:, 3]) / 2
-    return top[:, 0] - low + 1e-12  # as in the authors' code: three equal logits
+    third, fourth = top[:, 2], top[:, -1] if targeted else top[:, 2]
+    low = (third + torch.where(fourth.isinf(), third, fourth)) / 2
+    return torch.where(third.isinf(), 1.0, top[:, 0] - low + 1e-12)  # 1e-12 as in the authors' code: three equal logits
 
 
 NAMED: dict[str, Callable[[Goal, Tensor], Tensor]] = {

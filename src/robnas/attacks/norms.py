@@ -31,6 +31,8 @@ def steepest(gradient: Tensor, norm: str) -> Tensor:
     """
     if norm == "linf":
         return gradient.sign()
+    peak = gradient.flatten(1).abs().amax(1)
+    gradient = gradient / _like(torch.where(peak > 0, peak, 1), gradient)  # else the squares of a small gradient are zero
     length = gradient.flatten(1).norm(dim=1)
     return gradient / _like(torch.where(length > 0, length, 1), gradient)
 
