@@ -24,7 +24,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 def test_everything_is_listed_with_a_line_and_its_provider(capsys):
     listed = json.loads(robnas("list --json", capsys).out)
-    assert list(listed) == ["attacks", "probes", "searchers", "evaluators", "models", "data", "genotypes", "configs"]
+    assert list(listed) == ["attacks", "defences", "probes", "searchers", "evaluators", "models", "data", "genotypes", "configs"]
     pgd = next(entry for entry in listed["attacks"] if entry["name"] == "pgd")
     assert pgd["about"].startswith("White-box evasion")
     assert pgd["provider"].startswith("robnas ")

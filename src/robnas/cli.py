@@ -18,7 +18,7 @@ from rich.console import Console
 from robnas import class_help
 from robnas.attacks import across, summary
 from robnas.attacks.base import Attack
-from robnas.attacks.training import said
+from robnas.attacks.training import Defence, said
 from robnas.configuration import checking, compose, flags
 from robnas.configuration.complaints import one_line
 from robnas.configuration.merging import merge
@@ -35,6 +35,9 @@ from robnas.runtime.trainer import Trainer
 EVALUATIONS = {"attack": "attacks", "probe": "probes"}
 """Verbs that need named blocks, and where those stand."""
 
+BLOCKS = ("attacks", "defences", "probes")
+"""All named blocks, in the order in which they act: a defence sees what an attack has left."""
+
 OWN_KEYS = (
     "model",
     "data",
@@ -46,8 +49,7 @@ OWN_KEYS = (
     "wandb",
     "runs",
     "overwrite",
-    "attacks",
-    "probes",
+    *BLOCKS,
 )
 
 _DESCRIPTIONS = {
@@ -140,6 +142,7 @@ class CLI(LightningCLI):
         group.add_argument(
             "--attacks", type=dict[str, Attack], default={}, help="named attacks: {pgd_most: {class_path: pgd, init_args: {…}}}"
         )
+        group.add_argument("--defences", type=dict[str, Defence], default={}, help="named defences of a training")
         group.add_argument("--probes", type=dict[str, Probe], default={}, help="named probes")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -219,7 +222,7 @@ class CLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer, and then its run folder: a device or precision that there is not leaves no folder behind."""
-        for blocks in EVALUATIONS.values():
+        for blocks in BLOCKS:
             for name, callback in (self._get(self.config_init, blocks) or {}).items():
                 callback.name = name
                 self.evaluations.append(callback)

@@ -208,6 +208,7 @@ def _cells(found: Mapping[str, float]) -> list[str]:
 
 KINDS: dict[str, Callable[[bool], list[Entry]]] = {
     "attacks": _plugins("robnas.attacks"),
+    "defences": _plugins("robnas.defences"),
     "probes": _plugins("robnas.probes"),
     "searchers": _plugins("robnas.searchers"),
     "evaluators": _plugins("robnas.evaluators"),

@@ -18,6 +18,7 @@ from robnas.errors import UserError, unknown
 
 GROUPS = {
     "robnas.attacks": "attack",
+    "robnas.defences": "defence",
     "robnas.probes": "probe",
     "robnas.searchers": "searcher",
     "robnas.evaluators": "evaluator",

@@ -29,6 +29,10 @@ class TrainingAttack(Attack):
     """
 
     access: ClassVar[str] = "training"
+    mark: ClassVar[str] = "attacked"
+    """Under which a checkpoint keeps what was done."""
+    kind: ClassVar[str] = "attack"
+    """Of its rows."""
 
     # What the author writes
 
@@ -57,8 +61,8 @@ class TrainingAttack(Attack):
         if not isinstance(data, ImageData):
             raise UserError(f"{self.name}: data of robnas are needed (robnas list data), but here they are {type(data).__name__}")
         # So that the weights cannot be taken for those of an honest training: a Classifier keeps it in its checkpoints.
-        before: Mapping[str, Any] = getattr(pl_module, "attacked", {})
-        vars(pl_module)["attacked"] = {**before, self.name: self.described()}
+        before: Mapping[str, Any] = getattr(pl_module, self.mark, {})
+        vars(pl_module)[self.mark] = {**before, self.name: self.described()}
         self.begin(trainer, pl_module, data)
 
     def described(self) -> dict[str, Any]:
@@ -75,13 +79,20 @@ class TrainingAttack(Attack):
         numbers, outcomes = self.measure(trainer, model, tested)
         store, origin = results.of_trainer(trainer)
         common: dict[str, Any] = {**origin, "victim": digest(evaluation_copy(model)), "attack_seed": origin.get("train_seed")}
-        common |= {"kind": "attack", "plugin": type(self).__name__.lower(), "params": self.arguments(), "access": self.access}
+        common |= {"kind": self.kind, "plugin": type(self).__name__.lower(), "params": self.arguments(), "access": self.access}
         where = results.outcomes_name(self.name, self.arguments(), *(common.get(k) for k in ("job", "victim", "attack_seed", "dataset")))
         if trainer.is_global_zero and outcomes is not None:
             common["outcomes"] = store.write_outcomes(where, outcomes)
         self.rows = tuple(Row(metric=metric, **number._asdict(), **common) for metric, number in numbers.items())
         if trainer.is_global_zero:
             store.write(self.rows)
+
+
+class Defence(TrainingAttack):
+    """The base of what protects a training, or what a model says of itself, against one of them: written and run in the same way."""
+
+    mark: ClassVar[str] = "defended"
+    kind: ClassVar[str] = "train"
 
 
 class FinalTest:

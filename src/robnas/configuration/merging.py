@@ -9,7 +9,7 @@ from typing import Any
 
 from robnas.configuration.naming import Path
 
-NAMED = ("attacks", "probes")
+NAMED = ("attacks", "defences", "probes")
 """Top-level keys whose blocks have names."""
 
 

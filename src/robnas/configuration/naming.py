@@ -14,7 +14,7 @@ _BY_PATH: dict[Path, str] = {("model",): "robnas.tasks", ("data",): "robnas.data
 _BY_KEY = {"searcher": "robnas.searchers", "evaluator": "robnas.evaluators", "probe": "robnas.probes"} | dict.fromkeys(
     ("attack", "valid_attack"), "robnas.attacks"
 )
-_BY_BLOCK = {"attacks": "robnas.attacks", "probes": "robnas.probes"}
+_BY_BLOCK = {"attacks": "robnas.attacks", "defences": "robnas.defences", "probes": "robnas.probes"}
 _BY_HOLDER = {"members": "robnas.attacks"}  # of an ensemble: {name: block}
 BLOCK_KEYS = {"class_path", "init_args", "dict_kwargs"}
 

@@ -81,7 +81,7 @@ def from_checkpoint(content: Mapping[str, Any], name: str) -> Normalized:
         raise UserError(f"{name} is not a checkpoint of a classifier")
     state = {k.removeprefix("model."): v for k, v in content["state_dict"].items() if k.startswith("model.")}
     model = with_weights(architecture, state, name)
-    model.attacked = dict(architecture.get("attacked", {}))
+    model.attacked, model.defended = dict(architecture.get("attacked", {})), dict(architecture.get("defended", {}))
     return model
 
 

@@ -34,11 +34,12 @@ class Normalized(nn.Module):
 
     Attributes:
         architecture: what `models.build.of_architecture` made it of, with its class names; None for a network from elsewhere.
-        attacked: by name, how the training of these weights was attacked.
+        attacked, defended: by name, how the training of these weights was attacked, and protected.
     """
 
     architecture: Mapping[str, Any] | None = None
     attacked: Mapping[str, Any] = MappingProxyType({})
+    defended: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The same training without the attack on it: same model, data, seed and schedule, as a job of its own."""
+"""The same training without the attack on it, or a defence: same model, data, seed and schedule, as a job of its own."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def clean_twin(trainer: Any) -> Path:
 def _trained(trainer: Any) -> Path:
     if not trainer.config or trainer.jobs is None:
         raise UserError("a clean run to compare with is trained by `robnas fit` alone; from Python give one that is finished")
-    config = {key: value for key, value in trainer.config.items() if key not in ("attacks", "ckpt_path", "overwrite")}
+    config = {key: value for key, value in trainer.config.items() if key not in ("attacks", "defences", "ckpt_path", "overwrite")}
     config |= {"experiment": f"{config.get('experiment') or 'run'}{CLEAN}", "wandb": "off"}
     file = Path(trainer.default_root_dir) / "children" / "clean.yaml"
     atomic.write(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))

@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from robnas import atomic, jobs
+from robnas import atomic, jobs, plugins
+from robnas.attacks.training import TrainingAttack
 from robnas.errors import UserError
 from robnas.results import versions
 from robnas.runtime import run_folder
@@ -58,7 +59,13 @@ def _name(config: dict[str, Any], model: LightningModule) -> str:
     return str(description.get("name") or type(model).__name__)
 
 
+def _trains(block: Any) -> bool:
+    cls = plugins.resolve(str(block["class_path"])) if isinstance(block, dict) and "." in str(block.get("class_path", "")) else None
+    return isinstance(cls, type) and issubclass(cls, TrainingAttack)
+
+
 def _job(config: dict[str, Any], model: Any, data: Any, experiment: str, foreign: dict[str, str] | None = None) -> jobs.Job:
-    """The job that trains this model; attacks and probes that only evaluate it do not count."""
-    identity = run_folder.identity({**config, "attacks": {}, "probes": {}}, data, model, foreign)
+    """The job that trains this model; attacks and probes that only evaluate it do not count, attacks on its training do."""
+    trained_under = {name: block for name, block in (config.get("attacks") or {}).items() if _trains(block)}
+    identity = run_folder.identity({**config, "attacks": trained_under, "probes": {}}, data, model, foreign)
     return jobs.Job(identity, experiment, Path(config["runs"]))

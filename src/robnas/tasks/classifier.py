@@ -23,6 +23,9 @@ from robnas.tasks.averaging import ExponentialAverage
 DATA = ("num_classes", "image_shape", "class_names", "mean", "std")
 """What a data module says of its data, and a checkpoint keeps."""
 
+MARKS = ("attacked", "defended")
+"""What callbacks have done to the training of these weights, which all who load them are told."""
+
 RECIPE = (
     *("learning_rate", "momentum", "weight_decay", "gradient_clip", "auxiliary_weight", "label_smoothing", "batch_norm_across_ranks"),
     *("warmup_epochs", "ema", "initialisation", "channels_last", "compile_network"),
@@ -94,7 +97,8 @@ class Classifier(LightningModule):
         self.batch_norm_across_ranks, self.warmup_epochs, self.ema = batch_norm_across_ranks, warmup_epochs, ema
         self.initialisation, self.channels_last, self.compile_network = initialisation, channels_last, compile_network
         self.init_from = init_from
-        self.attacked: dict[str, Any] = {}  # by name, how the training of these weights was attacked: kept in every checkpoint
+        self.attacked: dict[str, Any] = {}  # by name, how the training of these weights was attacked, and defended: every checkpoint
+        self.defended: dict[str, Any] = {}  # says it
         self.data: dict[str, Any] = {}
         self.model: Normalized | None = None
         self._looked = False  # at the data
@@ -149,7 +153,7 @@ class Classifier(LightningModule):
         self._require_same(other, f"init_from: {source}")
         assert self.model is not None
         self.model.load_state_dict(theirs.state_dict())
-        self.attacked = {**getattr(theirs, "attacked", {}), **self.attacked}
+        self._inherit({mark: getattr(theirs, mark, {}) for mark in MARKS})
 
     # Checkpoints
 
@@ -162,8 +166,7 @@ class Classifier(LightningModule):
         """The checkpoint alone says what it is a checkpoint of: plain values, which load with weights_only."""
         named = {"network": as_network(self.description)}  # `load_from_checkpoint` asks the constructor first
         checkpoint["hyper_parameters"] = self.architecture | named | {name: getattr(self, name) for name in RECIPE}
-        if self.attacked:
-            checkpoint["hyper_parameters"]["attacked"] = self.attacked
+        checkpoint["hyper_parameters"] |= {mark: getattr(self, mark) for mark in MARKS if getattr(self, mark)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises UserError where the checkpoint is of another architecture, other classes or other images."""
@@ -173,7 +176,11 @@ class Classifier(LightningModule):
             self.description, self.size, self.options = theirs["description"], theirs["size"], theirs["options"]
             self._build({name: theirs[name] for name in DATA})
         self._require_same(theirs, "the checkpoint")
-        self.attacked = {**theirs.get("attacked", {}), **self.attacked}
+        self._inherit(theirs)
+
+    def _inherit(self, theirs: Mapping[str, Any]) -> None:
+        for mark in MARKS:
+            setattr(self, mark, {**theirs.get(mark, {}), **getattr(self, mark)})
 
     def _require_same(self, architecture: Mapping[str, Any], name: str) -> None:
         other = _identity(architecture)
