@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from robnas.attacks.membership.confidence import Confidence
     from robnas.attacks.membership.hopskipjump import HopSkipJumpDistance
     from robnas.attacks.membership.inputs import Chosen
+    from robnas.attacks.membership.lira import LiRA
     from robnas.attacks.membership.loss import Loss
     from robnas.attacks.membership.noise import NoiseRobustness
     from robnas.attacks.membership.result import MembershipResult
 
-__all__ = ["Chosen", "Confidence", "HopSkipJumpDistance", "Loss", "Membership", "MembershipResult", "NoiseRobustness"]
+__all__ = ["Chosen", "Confidence", "HopSkipJumpDistance", "LiRA", "Loss", "Membership", "MembershipResult", "NoiseRobustness"]
 __getattr__ = lazy.names(
     __name__,
     {
@@ -21,6 +22,7 @@ __getattr__ = lazy.names(
         "confidence": "Confidence",
         "hopskipjump": "HopSkipJumpDistance",
         "inputs": "Chosen",
+        "lira": "LiRA",
         "loss": "Loss",
         "noise": "NoiseRobustness",
         "result": "MembershipResult",

@@ -1,7 +1,7 @@
 """The likelihood ratio of LiRA (Carlini et al., "Membership Inference Attacks From First Principles", S&P 2022, §V–VI): tensors alone."""
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,8 +13,6 @@ FEW = 64
 LEAST = 2
 """Shadows with an input, and without it, from which on it has a score."""
 VARIANCES = ("auto", "global", "input")
-
-Variance = Literal["auto", "global", "input"]
 
 
 class Normal(NamedTuple):
@@ -36,7 +34,7 @@ def confidence(logits: Tensor, y: Tensor) -> Tensor:
     return z.gather(1, y[:, None])[:, 0] - others.logsumexp(1)
 
 
-def fit(phi: Tensor, among: Tensor, variance: Variance = "auto") -> Normal:
+def fit(phi: Tensor, among: Tensor, variance: str = "auto") -> Normal:
     """A normal for each input over the shadows that it is `among`. phi: [S, N], finite where it counts; among: [S, N] bool.
 
     Args:
