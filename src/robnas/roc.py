@@ -124,11 +124,14 @@ def balanced_accuracy(positive: ArrayLike, negative: ArrayLike, confidence: floa
 
 
 def best_threshold(x: Scores, y: Scores) -> float:
-    """The least observed score t that makes P(x ≥ t) − P(y ≥ t) largest; ∞, above all scores, where none makes it positive."""
-    t = np.append(np.unique(np.concatenate([x, y])), np.inf)
+    """The t that makes P(x ≥ t) − P(y ≥ t) largest, the least of several: half-way between two observed scores; ∞ where none is above 0."""
+    t = np.unique(np.concatenate([x, y]))
     gain = np.searchsorted(np.sort(y), t, "left") / len(y) - np.searchsorted(np.sort(x), t, "left") / len(x)
-    gain[-1] = 0.0
-    return float(t[int(np.argmax(gain.round(12)))])
+    best = int(np.argmax(gain.round(12)))
+    if gain[best] < 1e-12:
+        return math.inf
+    middle = (t[best - 1] + t[best]) / 2 if best and np.isfinite(t[best - 1 : best + 1]).all() else t[best]
+    return float(middle)
 
 
 def difference(hits: int, n: int, others: int, m: int, confidence: float = 0.95) -> Estimate:
