@@ -54,8 +54,10 @@ def export(run: str, out: Path, checkpoint: str = "last", overwrite: bool = Fals
     others = {name for name, method in (("beta", "trades"), ("replays", "free")) if hyper.get("method") != method}
     recipe = {k: v for k, v in hyper.items() if k not in ARCHITECTURE and k not in others}
     recipe |= {"epochs": trainer.get("max_epochs"), "precision": trainer.get("precision"), "seed": source.config.get("seed_everything")}
+    marks = {mark: recipe.pop(mark) for mark in ("attacked", "defended") if mark in recipe}
     data = _without_places(evaluated_config.base(source).get("data") or {})
     facts = {
+        **marks,
         "data": data,
         "recipe": {k: v for k, v in recipe.items() if v is not None},
         "run": name,

@@ -279,3 +279,22 @@ def test_an_adversarially_trained_model_says_so_and_its_accuracy_is_not_that_und
     assert "step_size: 2/255" in body
     plain = card.card(architecture, {"dataset": "Digits", "recipe": {"momentum": 0.9}}, [row], parameters=7, out="o")
     assert "adversarial" not in plain
+
+
+def test_a_card_says_that_training_was_attacked_and_numbers_have_their_own_units(architecture):
+    facts = {"attacked": {"label_flip": {"class": "labelflip", "rate": 0.4}}, "defended": {"filter": {"class": "lossfilter"}}}
+    near = Row(metric="median_distance", value=0.25, n=10, ci=(0.2, 0.3), ci_method="order statistics", plugin="hopskipjump")
+    drop = Row(metric="cad", value=0.278, n=360, ci=(0.225, 0.331), ci_method="paired bootstrap", plugin="labelflip")
+    made = card.card(architecture, facts, [near, drop], parameters=7, out="o")
+    assert "**These weights were trained under attack**, for research: label\\_flip (class labelflip, rate 0.4)." in made
+    assert "Protected by filter" in made
+    assert "| 0.25 | 0.2 to 0.3 | 10 |" in made
+    assert "| 27.8% | 22.5 to 33.1% | 360 |" in made
+    assert "- attacked" in made
+    assert "under attack" not in card.card(architecture, {}, [near], parameters=7, out="o")
+
+
+def test_an_export_keeps_what_was_done_to_its_training(architecture, model, tmp_path):
+    attacked = {"badnets": {"class": "badnets"}}
+    assert export.load(written(tmp_path / "o", architecture, model, attacked=attacked)).attacked == attacked
+    assert export.load(written(tmp_path / "p", architecture, model)).attacked == {}

@@ -15,7 +15,8 @@ def card(architecture: Mapping[str, Any], facts: Mapping[str, Any], rows: Iterab
 
     Args:
         architecture: as in a checkpoint.
-        facts: "data" and "recipe" (mappings), "run", "dataset", "versions"; what is absent is left out.
+        facts: "data" and "recipe" (mappings), "attacked" and "defended" (what callbacks did to the training, by name), "run", "dataset",
+            "versions"; what is absent is left out.
         rows: of the very weights that are exported: test accuracy, attacks.
         parameters: how many the model has.
         out: the folder's name.
@@ -27,7 +28,7 @@ def card(architecture: Mapping[str, Any], facts: Mapping[str, Any], rows: Iterab
     against = f", adversarially trained ({text(', '.join(defence))})" if defence else ""
     how = "trained adversarially, on images that an attack has moved," if defence else "trained"
     parts = [
-        "---\n" + _header(name, family, dataset, rows, defence) + "---",
+        "---\n" + _header(name, family, dataset, rows, defence, bool(facts.get("attacked"))) + "---",
         f"# {text(name)} on {text(dataset)}{against}",
         f"An image classifier {how} by robnas. It takes pixels in [0, 1]; the normalisation is inside the model.",
         "## Load it again",
@@ -35,6 +36,7 @@ def card(architecture: Mapping[str, Any], facts: Mapping[str, Any], rows: Iterab
         "## Architecture",
         table(("", ""), _architecture(architecture, parameters)),
     ]
+    parts[3:3] = _warning(facts)
     if genotype := architecture["description"].get("genotype"):
         parts += [
             "The two cells, as (operation, source) pairs:",
@@ -78,6 +80,19 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _warning(facts: Mapping[str, Any]) -> list[str]:
+    """Of weights whose training was attacked: they must not be taken for honest ones."""
+    said = []
+    for mark, words in (("attacked", "**These weights were trained under attack**, for research: {}."), ("defended", "Protected by {}.")):
+        if done := facts.get(mark):
+            said.append(words.format("; ".join(f"{text(name)} ({text(_arguments(how))})" for name, how in done.items())))
+    return said
+
+
+def _arguments(how: Any) -> str:
+    return ", ".join(f"{key} {_shown(key, value)}" for key, value in how.items()) if isinstance(how, Mapping) else line(how)
+
+
 def _defence(facts: Mapping[str, Any]) -> list[str]:
     """Of an adversarially trained model: method, attack and ε, e.g. ["trades", "pgd", "eps 8/255"]; of any other nothing."""
     how = (facts.get("recipe") or {}).get("adversarial")
@@ -97,9 +112,9 @@ def _in_pixels(value: Any, key: str = "") -> Any:
     return {k: _in_pixels(v, k) for k, v in value.items()} if isinstance(value, Mapping) else _number(key, value)
 
 
-def _header(name: str, family: str, dataset: str, rows: list[Row], defence: Sequence[str]) -> str:
+def _header(name: str, family: str, dataset: str, rows: list[Row], defence: Sequence[str], attacked: bool) -> str:
     metrics = [{"type": "accuracy", "name": _title(row), "value": round(row.value, 6)} for row in rows if row.value is not None and row.n]
-    tags = ["robnas", family, name, *(["adversarial-training", *defence] if defence else [])]
+    tags = ["robnas", family, name, *(["adversarial-training", *defence] if defence else []), *(["attacked"] if attacked else [])]
     content: dict[str, Any] = {"library_name": "robnas", "pipeline_tag": "image-classification", "tags": tags}
     if metrics:
         task = {"type": "image-classification"}
@@ -136,19 +151,28 @@ def _measured(rows: list[Row]) -> list[str]:
 def _title(row: Row) -> str:
     """An attack is its goal and ε too: without them its number says nothing."""
     if row.kind == "train":
-        return "test accuracy"
+        return "test accuracy" if row.plugin == "accuracy" else f"{line(row.metric).replace('_', ' ')} of {line(row.plugin)}"
     metric = "ASR" if row.metric == "asr" else line(row.metric).replace("_", " ")
     goal, eps = row.params.get("goal"), row.params.get("eps")
     attack = [row.plugin, *([str(goal).replace("_", " ")] if goal else []), *([f"eps {_shown('eps', eps)}"] if eps is not None else [])]
     return f"{metric} {'on the inputs of' if metric == 'clean accuracy' else 'under'} {line(', '.join(attack))}"
 
 
+SHARES = ("wilson", "paired bootstrap")
+"""How the interval of a share, or of a difference of shares, is made; what has another is in a unit of its own, such as pixels."""
+
+
 def _value(row: Row) -> str:
-    return "not defined" if row.value is None else f"{100 * row.value:.1f}%"
+    if row.value is None:
+        return "not defined"
+    return f"{100 * row.value:.1f}%" if row.ci_method in SHARES else f"{row.value:.4g}"
 
 
 def _interval(row: Row) -> str:
-    return f"{100 * row.ci[0]:.1f} to {100 * row.ci[1]:.1f}%" if row.ci else ""
+    if row.ci is None:
+        return ""
+    low, high = row.ci
+    return f"{100 * low:.1f} to {100 * high:.1f}%" if row.ci_method in SHARES else f"{low:.4g} to {high:.4g}"
 
 
 def _settings(row: Row) -> str:

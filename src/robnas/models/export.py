@@ -131,7 +131,9 @@ def load(path: Path) -> Normalized:
         state = load_file(file)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{file} cannot be read as safetensors: {' '.join(str(error).split())[:200]}") from error
-    return with_weights(content["architecture"], state, str(file))
+    model = with_weights(content["architecture"], state, str(file))
+    model.attacked, model.defended = (dict(content.get(mark) or {}) for mark in ("attacked", "defended"))
+    return model
 
 
 def _folder(path: Path) -> Path:
