@@ -151,14 +151,14 @@ def _measured(rows: list[Row]) -> list[str]:
 def _title(row: Row) -> str:
     """An attack is its goal and ε too: without them its number says nothing."""
     if row.kind == "train":
-        return "test accuracy" if row.plugin == "accuracy" else f"{line(row.metric).replace('_', ' ')} of {line(row.plugin)}"
+        return "test accuracy" if row.metric == "accuracy" else f"{line(row.metric).replace('_', ' ')} of {line(row.plugin)}"
     metric = "ASR" if row.metric == "asr" else line(row.metric).replace("_", " ")
     goal, eps = row.params.get("goal"), row.params.get("eps")
     attack = [row.plugin, *([str(goal).replace("_", " ")] if goal else []), *([f"eps {_shown('eps', eps)}"] if eps is not None else [])]
     return f"{metric} {'on the inputs of' if metric == 'clean accuracy' else 'under'} {line(', '.join(attack))}"
 
 
-SHARES = ("wilson", "paired bootstrap")
+SHARES = ("wilson", "paired bootstrap", None)
 """How the interval of a share, or of a difference of shares, is made; what has another is in a unit of its own, such as pixels."""
 
 
