@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from robnas.attacks.ensemble import Ensemble
     from robnas.attacks.goal import Goal
     from robnas.attacks.hopskipjump import HopSkipJump
+    from robnas.attacks.masking_checks import MaskingChecks
     from robnas.attacks.nes import NES
+    from robnas.attacks.noise import Noise
     from robnas.attacks.pgd import PGD
     from robnas.attacks.result import EvasionResult
     from robnas.attacks.square import Square
     from robnas.attacks.state import State
     from robnas.attacks.sweep import Curve, EpsSweep
+    from robnas.attacks.transfer import Transfer
     from robnas.attacks.victim import BlackBox, Victim, WhiteBox
 
 __all__ = [
@@ -32,8 +35,11 @@ __all__ = [
     "EvasionResult",
     "Goal",
     "HopSkipJump",
+    "MaskingChecks",
+    "Noise",
     "Square",
     "State",
+    "Transfer",
     "Victim",
     "WhiteBox",
 ]
@@ -46,12 +52,15 @@ __getattr__ = lazy.names(
         "ensemble": "Ensemble",
         "goal": "Goal",
         "hopskipjump": "HopSkipJump",
+        "masking_checks": "MaskingChecks",
         "nes": "NES",
+        "noise": "Noise",
         "pgd": "PGD",
         "result": "EvasionResult",
         "square": "Square",
         "state": "State",
         "sweep": "Curve EpsSweep",
+        "transfer": "Transfer",
         "victim": "BlackBox Victim WhiteBox",
     },
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robnas import collectives, results
-from robnas.attacks import summary
+from robnas.attacks import masking_rows, summary
 from robnas.attacks.noticed import doubts
 from robnas.attacks.unfinished import Unfinished
 from robnas.attacks.victim import Victim
@@ -157,6 +158,9 @@ class Attack(Callback):
             self.rows += self._enter(trainer, name, part, found, max(seconds.get(name, 0.0) for _, seconds, _ in gathered))
         if trainer.is_global_zero:
             self._unfinished.forget()
+        attacks = _attacks(trainer)
+        if self is attacks[-1]:
+            _hold_against_each_other(trainer, attacks)
 
     def _enter(self, trainer: Trainer, name: str, part: Part, found: list[Outcomes], seconds: float) -> tuple[Row, ...]:
         if not found:
@@ -174,7 +178,7 @@ class Attack(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The last attack prints the table of all, unless the trainer has a verb that does."""
-        attacks = [c for c in trainer.callbacks if isinstance(c, Attack)]  # type: ignore[attr-defined]
+        attacks = _attacks(trainer)
         if trainer.is_global_zero and self is attacks[-1] and not hasattr(trainer, "rows"):
             summary.show(row for attack in attacks for row in attack.rows)
 
@@ -226,3 +230,17 @@ class Attack(Callback):
         index = y.new_tensor(range(self._seen, self._seen + len(y)), dtype=y.dtype)
         self._seen += len(y)
         return x, y, index
+
+
+def _attacks(trainer: Trainer) -> list[Attack]:
+    return [c for c in trainer.callbacks if isinstance(c, Attack)]  # type: ignore[attr-defined]
+
+
+def _hold_against_each_other(trainer: Trainer, attacks: list[Attack]) -> None:
+    """Masking checks, once all attacks are through: of every evasion of these victims that the store knows, older ones too."""
+    store, _ = results.of_trainer(trainer)
+    victims = {masking_rows.origin(row) for attack in attacks for row in attack.rows if masking_rows.applicable(row)}
+    if victims:
+        said = collectives.from_first(lambda: masking_rows.bring_up_to_date(store, victims))
+        for attack in attacks:
+            attack.rows = tuple(replace(row, **said.get(row.key, {})) for row in attack.rows)

@@ -16,17 +16,6 @@ FLAT = 0.1
 ENOUGH = 10
 """Inputs for each class of the model from which on it is said that a class never came up: by chance that happens to one in 20,000."""
 
-SAYS = {
-    "random": "the model answers the same input differently each time (dropout left on?): numbers vary, and attacks need `eot`",
-    "probabilities": "the model answers with probabilities (a softmax as output?): attacks expect logits before it",
-    "no gradient": "input gradients are zero: an attack that follows them goes nowhere",
-    "one class only": "the model answers one class, whatever it is shown",
-    "class never predicted": "the model never answers one of its classes: a goal that may be unreachable",
-    "second is last class": "of two classes the least likely is also the most likely: both goals are one",
-    "nothing attacked": "no input was attacked, as the model gets none right: there is no success rate",
-}
-"""Flag → what it means."""
-
 
 @dataclass
 class Noticed:

@@ -12,6 +12,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from robnas.attacks import masking_words
 from robnas.results import Row
 
 COLUMNS = ("model", "attack", "goal", "ε", "n", "errored", "clean", "ASR", "robust", "queries", "s")
@@ -19,21 +20,25 @@ COLUMNS = ("model", "attack", "goal", "ε", "n", "errored", "clean", "ASR", "rob
 
 def log(loggers: Iterable[Any], name: str, rows: Sequence[Row]) -> None:
     """To every logger: the numbers as "NAME/METRIC"; where it takes tables (W&B), the rows as one."""
+    from robnas.attacks.membership import summary as membership  # it stands on this file
+
     numbers = {f"{name}/{row.metric}": row.value for row in rows if row.value is not None}
     for logger in loggers:
         logger.log_metrics(numbers)
         if hasattr(logger, "log_table"):
-            logger.log_table(key=f"attacks/{name}", columns=list(COLUMNS), data=lines(rows))
+            theirs = membership.lines(rows)
+            columns = list(membership.COLUMNS if theirs else COLUMNS)
+            logger.log_table(key=f"attacks/{name}", columns=columns, data=theirs or lines(rows))
 
 
 def lines(rows: Iterable[Row]) -> list[list[str]]:
     """One line for each attack on each model, with the cells of COLUMNS."""
     groups: dict[str, dict[str, Row]] = {}
     for row in rows:
-        if row.kind == "attack":
+        if row.kind == "attack" and "target" not in row.params:  # transfer has a table of its own, see `across`
             same = [row.job, row.model, row.victim, row.dataset, row.attack_seed, _name(row), row.params]
             groups.setdefault(json.dumps(same, sort_keys=True, default=str), {})[row.metric] = row
-    return [_line(group) for group in groups.values()]
+    return [_line(group) for group in groups.values() if "auc" not in group]  # nor membership, see `membership.summary`
 
 
 def _line(group: dict[str, Row]) -> list[str]:
@@ -106,10 +111,16 @@ def table(rows: Iterable[Row]) -> Table:
 
 def show(rows: Iterable[Row], console: Console | None = None) -> None:
     """Print the table. Nothing where there are no rows."""
+    from robnas.attacks.membership import summary as membership
+
     rows = list(rows)
-    if rows:
+    tables = [table(rows) if lines(rows) else None, membership.table(rows)]
+    if any(tables):
         if console is None:
             console = Console()
             if not console.is_terminal:  # a file or a pipe has no width of its own
                 console = Console(width=100)
-        console.print(table(rows))
+        for found in filter(None, tables):
+            console.print(found)
+        for line in masking_words.said(rows):
+            console.print(line, highlight=False, markup=False)
