@@ -24,7 +24,7 @@ from robnas.attacks.membership.shadows import Shadow, found, read, train, weight
 from robnas.attacks.state import State
 from robnas.attacks.unfinished import Unfinished
 from robnas.attacks.victim import Victim
-from robnas.errors import require, unknown
+from robnas.errors import UserError, require, unknown
 
 Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """(x, y) a few at a time, from the beginning at every call."""
@@ -112,29 +112,29 @@ class LiRA(Membership):
             shadow_members: [S, N] bool, what each was trained on.
         """
         if "mean_out" not in more:
-            require(shadows is not None and shadow_members is not None, "shadows, shadow_members: LiRA needs models, and [S, N] members")
-            assert shadows is not None
-            assert shadow_members is not None
-            victim = self.prepare(model)
+            if shadows is None or shadow_members is None:
+                raise UserError("shadows, shadow_members: LiRA needs models, and [S, N] of what each was trained on")
+            model = self.prepare(model)
             if y is None:
-                y = torch.cat([victim.judge(victim.take(some)).argmax(1) for some in torch.split(x, batch_size)]).to(x.device)
-            models = list(shadows) if isinstance(shadows, Sequence) else shadows
-            labels = y
-
-            def batches() -> Iterator[tuple[Tensor, Tensor]]:
-                return zip(torch.split(x, batch_size), torch.split(labels, batch_size), strict=True)
-
-            used, phi = [], []
-            for k, shadow in enumerate(models):
-                asked = Victim.prepare(shadow, fast=False)
-                if asked.digest != victim.digest:
-                    used.append(k)
-                    phi.append(confidences(asked, batches).to(x.device))
-            require(len(shadow_members) > max(used, default=-1), f"shadow_members: {len(shadow_members)} rows for more shadows")
-            require(len(phi) > 0, "shadows: there are none beside the victim")
-            more |= self.fitted(torch.stack(phi), shadow_members.to(x.device, torch.bool)[used])
-            model = victim
+                y = torch.cat([model.judge(model.take(some)).argmax(1) for some in torch.split(x, batch_size)]).to(x.device)
+            more |= self._of_models(model, x, y, shadows, shadow_members, batch_size)
         return super().__call__(model, x, y, index, seed, batch_size, member, **more)
+
+    def _of_models(
+        self, victim: Victim, x: Tensor, y: Tensor, shadows: Iterable[nn.Module], members: Tensor, batch_size: int
+    ) -> dict[str, Tensor]:
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            return zip(torch.split(x, batch_size), torch.split(y, batch_size), strict=True)
+
+        phi: list[Tensor | None] = []
+        for shadow in shadows:
+            asked = Victim.prepare(shadow, fast=False)
+            phi.append(None if asked.digest == victim.digest else confidences(asked, batches).to(x.device))
+        fits = members.shape == (len(phi), len(x))
+        require(fits, f"shadow_members: {list(members.shape)} for {len(phi)} shadows and {len(x)} inputs; [S, N] is needed")
+        used = [k for k, of in enumerate(phi) if of is not None]
+        require(len(used) > 0, "shadows: there are none beside the victim")
+        return self.fitted(torch.stack([of for of in phi if of is not None]), members.to(x.device, torch.bool)[used])
 
     def fitted(self, phi: Tensor, member: Tensor) -> dict[str, Tensor]:
         """phi: [S, N], member: [S, N] bool → what `score` needs of each input, [N] each."""
@@ -171,7 +171,9 @@ class LiRA(Membership):
         else:
             print(f"{self.name}: {self.n_shadows} shadows, trained as the victim was or found again", file=sys.stderr, flush=True)
             folders = train(trainer, victim, self.n_shadows, self.share, self.workers)
-        if lost := sum(folder is None for folder in folders):
+        lost = sum(folder is None for folder in folders)
+        require(not folders or lost < len(folders), f"{self.name}: none of {lost} shadows could be trained: {victim / 'children'} says why")
+        if lost:
             self._victim.flags.add(f"{lost} shadows failed")
             warnings.warn(
                 f"{self.name}: {lost} of {len(folders)} shadows could not be trained: {victim / 'children'} says why", stacklevel=2
@@ -201,7 +203,8 @@ class LiRA(Membership):
 
     def _require_enough(self, chosen: Chosen, n: int) -> None:
         """Raises UserError where all members, or all non-members, would be without a score."""
-        require(n >= LEAST, f"shadows: there are {n} beside the victim; {'4' if self.online else '2'} are the least")
+        least = 2 * LEAST if self.online else LEAST
+        require(n >= least, f"shadows: there are {n} beside the victim; {least} are the least")
         sides = ["n_in", "n_out"] if self.online else ["n_out"]
         for who, group in (("member", chosen.member), ("non-member", ~chosen.member)):
             for side in sides:
