@@ -55,11 +55,14 @@ class Transfer(Attack):
     the source, also where the target had it wrong without any attack. The image is the one that the attack ended with, whether it broke
     the source or not. With a targeted goal the class wanted is the source's choice, and a target breaks where it answers that very class.
 
+    An attack whose inputs leave as soon as they have succeeded ends just across the source's boundary, where hardly any other model errs:
+    what transfers is measured with images that took all their steps (`exact: true` of PGD).
+
     Each target is read once before anything is computed and kept, one copy, where the source is: memory grows with their number, and not
     with that of inputs.
 
     Args:
-        attack: any evasion, which makes the images; PGD if not given.
+        attack: any evasion, which makes the images; if not given, PGD of 20 steps that are all taken.
         targets: run folders, checkpoints, exports, or whatever else `robnas.load` takes; all RUNs of the command if not given. Rows name
             them by job and weights: a path is no identity.
     """
@@ -68,7 +71,7 @@ class Transfer(Attack):
 
     def __init__(self, attack: Evasion | None = None, targets: list[str] | None = None) -> None:
         super().__init__()
-        self.attack = PGD() if attack is None else attack
+        self.attack = PGD(steps=20, n_restarts=1, exact=True, loss="log_odds") if attack is None else attack
         self.targets = targets
         self.max_inputs, self.norm = self.attack.max_inputs, self.attack.norm
         self._targets: dict[str, Target] = {}
