@@ -201,10 +201,12 @@ class Membership(Attack):
             sure = mine
             if len(mine):
                 x, _, index = inputs.images(self._data, mine, pl_module.dtype)
-                sure = index[within(self._victim.judge(self._victim.take(x)), self.confidence).cpu()]
+                with torch.inference_mode(False):
+                    sure = index[within(self._victim.judge(self._victim.take(x)), self.confidence).cpu()]
             found = torch.cat([found, some[torch.isin(some, torch.cat(collectives.gather(sure)))]])
             if self.max_inputs is not None and len(found) >= self.max_inputs:
                 break
+        self._victim.noticed.arrays()  # of other inputs than the attack's
         low, high = self.confidence
         require(len(found) > 0, f"confidence: no non-member of {len(pool):,} is given an answer with confidence {low:g} to {high:g}")
         return found

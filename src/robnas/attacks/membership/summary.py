@@ -77,7 +77,7 @@ def _notes(found: list[dict[str, Row]]) -> list[str]:
         for metric, row in group.items():
             for flag in row.flags:
                 if metric.startswith(TPR) and flag.startswith("refused"):
-                    refused[f"TPR at {float(metric.removeprefix(TPR)):.3g} FPR {flag.replace('negatives', 'non-members')}."] = None
+                    refused[f"TPR at {100 * float(metric.removeprefix(TPR)):g}% FPR {flag.replace('negatives', 'non-members')}."] = None
         row = group["auc"]
         if (folded := group.get("folded_auc")) is not None and folded.value is not None:
             notes.append(f"{_name(row)}: max(AUC, 1 − AUC) = {folded.value:.3f}, which is never below ½: no evidence of anything.")
