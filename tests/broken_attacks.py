@@ -249,6 +249,15 @@ class Undocumented(Base):
     rule, says = "is_documented", "has no docstring"
 
 
+class TakesAName(Base):
+    """Has a method that its base has too."""
+
+    rule, says = "leaves_its_bases_names_alone", "defines _found, which Evasion keeps for itself"
+
+    def _found(self):
+        return self
+
+
 class Claims(Base):
     """Claims every input."""
 

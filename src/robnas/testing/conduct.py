@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dis
+import inspect
 import pickle
 from collections.abc import Callable
 from math import inf
@@ -11,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robnas.attacks.base import ACCESS
+from robnas.attacks.base import ACCESS, Evasion
 from robnas.attacks.callback import Attack
 from robnas.errors import UserError
 from robnas.testing.subjects import Network, images
@@ -57,6 +59,18 @@ def is_documented(trial: Trial) -> None:
     assert first, "has no docstring: its first line is what `robnas list attacks` shows"
     access = trial.build().access
     assert access in ACCESS, f"access is {access!r}: one of {', '.join(ACCESS)} is needed"
+
+
+def leaves_its_bases_names_alone(trial: Trial) -> None:
+    """What `Attack` and `Evasion` keep for themselves is theirs."""
+    bases = [base for base in (Attack, Evasion) if issubclass(trial.cls, base) and trial.cls is not base]
+    functions = [f for base in bases for f in vars(base).values() if inspect.isfunction(f)]
+    kept = {i.argval for f in functions for i in dis.get_instructions(f) if i.opname == "STORE_ATTR"}
+    kept |= {f.__name__ for f in functions}
+    for cls in trial.cls.__mro__[: trial.cls.__mro__.index(bases[-1])]:
+        for name in vars(cls):
+            own = name in kept and name.startswith("_") and not name.startswith("__")
+            assert not own, f"defines {name}, which {bases[-1].__name__} keeps for itself: take another name"
 
 
 def leaves_the_model_alone(trial: Trial) -> None:
