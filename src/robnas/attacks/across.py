@@ -122,7 +122,7 @@ def matrix(rows: Sequence[Row]) -> list[Table]:
         )
         out.add_column("source ↓ target →", no_wrap=True)
         for head in heads[i : i + BESIDE]:
-            out.add_column(head, justify="right")
+            out.add_column(head, justify="right", overflow="fold")
         for name, source in zip(names, sources, strict=True):
             out.add_row(name, *(_share(cells.get((source, target))) for target in places[i : i + BESIDE]))
         tables.append(out)
