@@ -59,9 +59,12 @@ IGNORED: dict[str, str] = {
 
 WRITTEN = (
     *("config.yaml", "job.json", "metrics.csv", "evaluation.csv", "results.jsonl", "outcomes", "checkpoints", "genotype.yaml", "figures"),
-    *("wandb", "log.txt", "children", "genotypes.jsonl", "membership.npz"),
+    *("wandb", "log.txt", "children", "genotypes.jsonl", "membership.npz", "poison.npz", "queries.npz", "queries.part"),
 )
 """What robnas writes into a job's folder; starting anew removes these and nothing else."""
+
+ANSWERED = ("queries.npz", "queries.part")
+"""What a victim has answered to a thief: it stays where a job begins again that had no checkpoint yet, so that nothing is asked twice."""
 
 CHILDREN = "-children"
 """How the experiment's name ends in which a search has its children trained."""
@@ -160,9 +163,9 @@ class Job:
             self.folder.rmdir()
             self.folder.parent.rmdir()
 
-    def clear(self) -> None:
-        """Remove what robnas wrote into the folder, and nothing that somebody else put there."""
-        for name in ("job.json", *WRITTEN):  # first the note: a clearing that is cut short leaves a new job
+    def clear(self, keep: Iterable[str] = ()) -> None:
+        """Remove what robnas wrote into the folder, and nothing that somebody else put there, nor `keep`."""
+        for name in ("job.json", *(name for name in WRITTEN if name not in keep)):  # first the note: one cut short leaves a new job
             path = self.folder / name
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)

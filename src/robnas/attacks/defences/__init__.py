@@ -1,0 +1,1 @@
+"""What protects a training, or what a trained model says of itself: one file each, named blocks `defences` of a config."""

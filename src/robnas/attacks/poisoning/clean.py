@@ -1,0 +1,51 @@
+"""What a poisoned run is held against: the same training, clean (Eq. 11)."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from robnas import results
+from robnas.attacks.callback import Number
+from robnas.attacks.training import FinalTest
+from robnas.errors import UserError, require
+from robnas.results import Rows
+
+TRAIN, NONE = "train", "none"
+
+
+def check(clean: str) -> None:
+    """Before anything is trained. Raises UserError where a run is named that has no final test, or was attacked itself."""
+    if clean in (TRAIN, NONE):
+        return
+    require(Path(clean).is_dir(), f"clean: {clean!r} is neither {TRAIN!r} (the clean twin) nor {NONE!r} nor a run folder")
+    FinalTest.of_run(clean)
+    if any(row.access == "training" for row in Rows(Path(clean) / "results.jsonl").read()):
+        raise UserError(f"clean: the training of {clean} was itself attacked or defended")
+
+
+def drop(trainer: Any, clean: str, tested: FinalTest) -> tuple[Number | None, FinalTest | None]:
+    """CAD against the clean twin, or against a run that is named; (None, None) if nothing is to be compared.
+
+    Flags say where a named run is not of this run's data, model, seed or number of epochs: then more than the poison differs.
+    """
+    if clean == NONE:
+        return None, None
+    before = FinalTest.of_run(trainer.clean_twin() if clean == TRAIN else clean)
+    apart = () if clean == TRAIN else differences(trainer, Path(clean))
+    return tested.drop_from(before)._replace(flags=apart), before
+
+
+def differences(trainer: Any, folder: Path) -> tuple[str, ...]:
+    """("other train_seed", …)"""
+    mine = results.of_trainer(trainer)[1] | {"epochs": trainer.max_epochs}
+    theirs = next(vars(row) for row in Rows(folder / "results.jsonl").read() if row.kind == "train" and row.metric == "accuracy")
+    theirs = {**theirs, "epochs": _epochs(folder)}
+    return tuple(f"other {key}" for key in ("dataset", "model", "train_seed", "epochs") if theirs[key] != mine.get(key))
+
+
+def _epochs(folder: Path) -> Any:
+    try:
+        return yaml.safe_load((folder / "config.yaml").read_text("utf-8"))["trainer"]["max_epochs"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return None
