@@ -170,7 +170,7 @@ class Evasion(Attack):
         asr, robust, clean = AttackSuccessRate(), RobustAccuracy(), RobustAccuracy()
         asr.update(o["success"], o["eligible"], o["errored"])
         robust.update(o["robust"], o["errored"])
-        clean.update(o["correct"], o["errored"])  # before the attack
+        clean.update(o["correct"], o["errored"] & ~o["eligible"])  # before the attack: what errored in it alone did have an answer
         return {k: (int(m.hits), int(m.counted)) for k, m in {"asr": asr, "robust_accuracy": robust, "clean_accuracy": clean}.items()}
 
     def __call__(

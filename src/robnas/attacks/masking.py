@@ -11,8 +11,9 @@ Carlini et al., 2019, §4.3 and §5). Torch-free: rows and their outcomes per in
 
 What a flag is on is too low a success rate. A contradiction is judged input by input, on inputs that both attacked: if both were equally
 strong, each input that only one of them broke would be as likely to be either's (McNemar, exact, one-sided); p < 0.01 is a flag. Two checks
-have more: *unbounded* needs no test, one input that stands is a flag, on all rows of that attack with the same effort; *noise* flags also
-what is not significantly stronger than noise, where noise broke 5 inputs or more and left 10 or more.
+have more: *unbounded* needs no test, one input that stands is a flag, on all rows of that attack with the same effort; *noise* flags a
+white box also where it is not significantly stronger, if noise broke 5 inputs or more and left 10 or more. (Of a black box with few queries
+that would say little: it is flagged where noise is significantly stronger.)
 
 Not held against anything: rows of an ensemble's later members, which get what others left; *eps* and *steps*: nested sweeps, whose curve
 cannot fall. `Row.checks` names the checks that were made. An absent flag without its check is no pass.
@@ -139,7 +140,7 @@ def compare(check: str, strong: Trial, weak: Trial) -> Finding | None:
     p = mcnemar(worse, better)
     flagged = p < LEVEL
     if check == "noise":
-        telling = theirs.sum() >= 5 and (~theirs).sum() >= 10
+        telling = strong.row.access == "white" and theirs.sum() >= 5 and (~theirs).sum() >= 10
         flagged = flagged or bool(telling and mcnemar(better, worse) >= LEVEL)
     return {"against": block(weak.row), "n": len(a), "worse": worse, "better": better, "p": float(f"{p:.3g}"), "flagged": flagged}
 

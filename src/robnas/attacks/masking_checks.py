@@ -1,7 +1,6 @@
 """An attack with its controls: all that masking checks hold it against, on a few inputs (Athalye et al., 2018; Carlini et al., 2019)."""
 
 import copy
-from dataclasses import replace
 from math import inf
 from typing import Any, ClassVar
 
@@ -115,9 +114,9 @@ class Controlled(dict[str, EvasionResult]):
         super().__init__(found)
         self.seconds = sum(r.seconds for r in found.values())
         rows = {
-            k: Row("asr", None, plugin=type(a).__name__.lower(), params=a.arguments() | {"control": k}) for k, a in of.controls().items()
+            k: Row("asr", None, plugin=type(a).__name__.lower(), params=a.arguments() | {"control": k}, access=a.access, norm=a.norm)
+            for k, a in of.controls().items()
         }
-        rows = {k: replace(row, access=of.controls()[k].access, norm=str(of.norm)) for k, row in rows.items()}
         trials = [Trial.of(row, {a: v.cpu().numpy() for a, v in found[k].outcomes().items()}) for k, row in rows.items()]
         self.checks: dict[str, Finding] = masking.judge(trials)[rows["itself"].key]
         self.flags = [masking.FLAGS[check] for check, finding in self.checks.items() if finding["flagged"]]
