@@ -127,3 +127,12 @@ def convert(module: M) -> M:
         if type(m) in _OURS:
             m.__class__ = _OURS[type(m)]
     return module
+
+
+def alone(module: M) -> M:
+    """What `convert` has made, unmade, in place: for a copy that one rank works with while the others wait."""
+    torchs = {ours: theirs for theirs, ours in _OURS.items()}
+    for m in module.modules():
+        if type(m) in torchs:
+            m.__class__ = torchs[type(m)]
+    return module

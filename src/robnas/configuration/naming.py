@@ -11,9 +11,14 @@ Path = tuple[str | int, ...]
 """Where a value stands: ("attacks", "pgd_most", "init_args")."""
 
 _BY_PATH: dict[Path, str] = {("model",): "robnas.tasks", ("data",): "robnas.data"}
-_BY_KEY = {"searcher": "robnas.searchers", "evaluator": "robnas.evaluators", "probe": "robnas.probes"} | dict.fromkeys(
-    ("attack", "valid_attack"), "robnas.attacks"
-)
+_BY_KEY = {
+    "searcher": "robnas.searchers",
+    "evaluator": "robnas.evaluators",
+    "probe": "robnas.probes",
+    "pool_data": "robnas.data",
+    "attack": "robnas.attacks",
+    "valid_attack": "robnas.attacks",
+}
 _BY_BLOCK = {"attacks": "robnas.attacks", "defences": "robnas.defences", "probes": "robnas.probes"}
 _BY_HOLDER = {"members": "robnas.attacks"}  # of an ensemble: {name: block}
 BLOCK_KEYS = {"class_path", "init_args", "dict_kwargs"}

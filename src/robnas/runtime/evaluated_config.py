@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from robnas import jobs
+from robnas.attacks.stealing.pool import run_of
 from robnas.errors import UserError
 from robnas.models import export
 from robnas.runtime import run_folder
@@ -30,6 +32,16 @@ def beginning(folder: str) -> dict[str, Any]:
     if "init_args" not in found.get("model", {}) or str(found["model"].get("class_path", "")).endswith("Search"):
         raise UserError(f"init_from: {folder} is a search, not the training of a network")
     return found
+
+
+def of_victim(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Data of the run that an attack steals from, where a configuration names no data of its own; empty where it names no run."""
+    for block in (config.get("attacks") or {}).values():
+        victim = (block.get("init_args") or {}).get("victim") if isinstance(block, Mapping) else None
+        if victim and (folder := run_of(str(victim))) is not None and jobs.job_at(folder) is not None:
+            found = base(run_folder.existing(folder))
+            return {"data": found["data"]} if "data" in found else {}
+    return {}
 
 
 def of_export(folder: str | Path) -> dict[str, Any]:

@@ -58,6 +58,10 @@ class Run:
             self.job.mark_finished()
             self.job.release()
 
+    def _answered(self) -> bool:
+        """Whether a victim has answered it something, which would be asked for again."""
+        return any((self.folder / name).exists() for name in jobs.ANSWERED)
+
     def release(self) -> None:
         """The run ended otherwise; it may be gone on with."""
         self.job.release()
@@ -72,7 +76,7 @@ class Run:
                 self.job.restore(self.before)
             elif is_first_rank() and not (self.folder / "results.jsonl").exists():
                 self.job.abandon()
-        elif is_first_rank() and not _any(self.folder / "checkpoints"):
+        elif is_first_rank() and not _any(self.folder / "checkpoints") and not (self._answered() and not self.passing):
             self.job.abandon()
 
 
@@ -114,7 +118,7 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, model: Any = None, a
             if wanted is None and not overwrite and state == "unfinished" and _any(kept):
                 raise UserError(f"{job.folder} was begun and is unfinished: --ckpt_path last goes on, --overwrite starts anew")
             if overwrite or (state == "unfinished" and ckpt_path is None):
-                job.clear()
+                job.clear(keep=() if overwrite else jobs.ANSWERED)
             description = getattr(model, "description", None) or {}
             known = {"network": description.get("name"), "search_seed": provenance(job, config)["search_seed"]}
             facts = {"upstream": jobs.upstream(config), "versions": versions(), **{k: v for k, v in known.items() if v is not None}}

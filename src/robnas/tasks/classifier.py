@@ -1,6 +1,6 @@
 """Training of a final model by one recipe (§3.1, Table 6), the same for every network."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -99,6 +99,7 @@ class Classifier(LightningModule):
         self.init_from = init_from
         self.attacked: dict[str, Any] = {}  # by name, how the training of these weights was attacked, and defended: every checkpoint
         self.defended: dict[str, Any] = {}  # says it
+        self.soft_labels: Callable[[Tensor], Tensor] | None = None  # index: [B] → [B, classes], in the place of labels: a callback's
         self.data: dict[str, Any] = {}
         self.model: Normalized | None = None
         self._looked = False  # at the data
@@ -108,6 +109,7 @@ class Classifier(LightningModule):
     def setup(self, stage: str) -> None:
         """Raises UserError for a training whose learning rate has nowhere to go."""
         if stage == "fit":
+            self.soft_labels = None  # of an earlier training
             recipe.require_epochs(self.trainer.max_epochs, self.warmup_epochs)
 
     def configure_callbacks(self) -> list[Callback]:
@@ -215,6 +217,8 @@ class Classifier(LightningModule):
         """A batch (x, y, …) → what is minimised, the loss that is shown, both scalars, and logits [B, classes]."""
         x, y = batch[:2]
         logits = self(x)
+        if self.soft_labels is not None:
+            y = self.soft_labels(batch[2])
         loss = cross_entropy(logits, y, label_smoothing=self.label_smoothing)
         if (auxiliary := getattr(self.network, "auxiliary_logits", None)) is None:
             return loss, loss, logits
