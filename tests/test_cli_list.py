@@ -10,9 +10,11 @@ import pytest
 
 from command_line import refused, robnas
 from robnas import plugins, source
+from robnas.attacks import PGD
 from robnas.jobs import Job
 from robnas.plugins import Plugin
 from robnas.results import Row, Rows
+from robnas.testing import attack_checks
 from robnas.units import human
 
 
@@ -207,4 +209,7 @@ def test_the_test_of_a_new_attack_passes(capsys, elsewhere):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
     done = subprocess.run(command, cwd=elsewhere / "robnas-fast-sign", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
+    assert f"{len(list(attack_checks(PGD))) + 1} passed" in done.stdout
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select=E,F,W,I,UP,B,PT,SIM", "--line-length=140", "."]
+    done = subprocess.run(ruff, cwd=elsewhere / "robnas-fast-sign", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

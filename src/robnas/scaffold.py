@@ -58,27 +58,28 @@ attacks:
 """
 
 TEST = """\
+import pytest
 import torch
 from robnas_{name} import {cls}
 from torch import nn
 
-
-def model() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+from robnas.testing import attack_checks
 
 
-def test_stays_in_the_ball_and_in_the_image():
-    x = torch.rand(8, 3, 2, 2, generator=torch.Generator().manual_seed(1))
-    x_adv = {cls}(eps=0.1)(model(), x).x_adv
-    assert (x_adv - x).abs().max() <= 0.1 + 1e-6
-    assert 0 <= x_adv.min()
-    assert x_adv.max() <= 1
+@pytest.mark.parametrize("check", attack_checks({cls}, steps=2), ids=str)
+def test_keeps_the_rules_of_attacks(check):
+    check()
 
 
-def test_nothing_breaks_at_zero_eps():
-    x = torch.rand(8, 3, 2, 2, generator=torch.Generator().manual_seed(1))
-    assert not {cls}(eps=0.0)(model(), x).success.any()
+def test_a_linear_model_breaks_exactly_when_its_margin_is_at_most_eps_times_the_l1_norm():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[0.0, 0.0, 0.0, 0.0], [1.0, -2.0, 3.0, -4.0]]))  # so ε = 0.1 moves the margin by 1
+        model[1].bias.copy_(torch.tensor([0.0, 1.95]))
+    x = torch.full((2, 1, 2, 2), 0.5)
+    x[1, 0, 0, 0] = 0.6  # margins 0.95 and 1.05
+    result = {cls}(eps=0.1, step_size=0.1, steps=1)(model, x, torch.tensor([1, 1]))
+    assert result.success.tolist() == [True, False]
 """
 
 KINDS = ("attack",)

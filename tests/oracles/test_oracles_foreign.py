@@ -150,6 +150,9 @@ def test_attacks_without_a_ball(adapter, attack, options):
     assert torch.equal(r.errored, r.eligible & ~r.success)  # an image always exists: none found is no robustness
     assert not (r.robust & r.errored).any()
     assert (model(r.x_adv[found]).argmax(1) != y[found]).all()
+    near = r.distance[r.success & r.correct].median().item()
+    number = adapter(attack, options, eps=inf, norm="l2").numbers({k: v.numpy() for k, v in r.outcomes().items()})["median_distance"]
+    assert number.ci[0] <= near <= number.ci[1]
 
 
 def test_labels_alone_are_given_to_a_label_attack():
@@ -182,8 +185,8 @@ def test_objects_and_functions_stand_in_too_and_stay_as_they_were():
     for r in (given(model, x, y), built(model, x, y)):
         assert torch.equal(r.x_adv, named.x_adv)
     assert theirs.model is other
-    assert given.arguments()["attack"]["class"] == "PGD"
-    assert given.arguments()["attack"]["steps"] == STEPS
+    assert given.arguments()["method"]["class"] == "PGD"
+    assert given.arguments()["method"]["steps"] == STEPS
     with pytest.raises(UserError, match=r"eps: 0\.1, but the PGD that was given has 0\.03"):
         TorchAttacks(theirs, eps=0.1)
     pytest.importorskip("art")
@@ -264,17 +267,17 @@ def test_what_a_library_raises_on_one_input_is_that_input_s_error_when_alone():
 @pytest.mark.parametrize(
     ("adapter", "arguments", "says"),
     [
-        (TorchAttacks, {"attack": "PDG"}, "unknown attack of torchattacks 'PDG'. Did you mean 'PGD'?"),
-        (Foolbox, {"attack": "LinfPDG"}, "Did you mean 'LinfPGD'?"),
-        (ART, {"attack": "Square"}, "Did you mean 'SquareAttack'?"),
-        (TorchAttacks, {"attack": "CW"}, "takes none; .inf is needed"),
-        (TorchAttacks, {"attack": "PGD", "eps": inf}, "eps: PGD of torchattacks needs a radius"),
-        (Foolbox, {"attack": "LinfPGD", "eps": inf}, "needs a radius"),
-        (Foolbox, {"attack": "L2PGD"}, "norm: linf, but L2ProjectedGradientDescentAttack measures in L2"),
-        (TorchAttacks, {"attack": "PGD", "options": {"eps": 0.1}}, "options: eps follows from ours"),
-        (Foolbox, {"attack": "LinfPGD", "options": {"stps": 3}}, "options: LinfProjectedGradientDescentAttack of foolbox says"),
-        (TorchAttacks, {"attack": 3}, "attack: 3 is no name"),
-        (TorchAttacks, {"attack": "PGD", "outside": "cut"}, "unknown outside 'cut'"),
+        (TorchAttacks, {"method": "PDG"}, "unknown attack of torchattacks 'PDG'. Did you mean 'PGD'?"),
+        (Foolbox, {"method": "LinfPDG"}, "Did you mean 'LinfPGD'?"),
+        (ART, {"method": "Square"}, "Did you mean 'SquareAttack'?"),
+        (TorchAttacks, {"method": "CW"}, "takes none; .inf is needed"),
+        (TorchAttacks, {"method": "PGD", "eps": inf}, "eps: PGD of torchattacks needs a radius"),
+        (Foolbox, {"method": "LinfPGD", "eps": inf}, "needs a radius"),
+        (Foolbox, {"method": "L2PGD"}, "norm: linf, but L2ProjectedGradientDescentAttack measures in L2"),
+        (TorchAttacks, {"method": "PGD", "options": {"eps": 0.1}}, "options: eps follows from ours"),
+        (Foolbox, {"method": "LinfPGD", "options": {"stps": 3}}, "options: LinfProjectedGradientDescentAttack of foolbox says"),
+        (TorchAttacks, {"method": 3}, "method: 3 is no name"),
+        (TorchAttacks, {"method": "PGD", "outside": "cut"}, "unknown outside 'cut'"),
     ],
 )
 def test_what_is_wrong_is_one_line(adapter, arguments, says):
@@ -313,12 +316,12 @@ def test_a_sweep_of_a_foreign_attack():
 def test_the_rules_of_attacks_hold_but_for_what_is_named(name):
     adapter, attack, options, _ = PEERS[name]
     pytest.importorskip(adapter.library)
-    assert set(check_attack(adapter, attack=attack, options=options | {_steps(name): 2}, eps=EPS)) == {
+    assert set(check_attack(adapter, method=attack, options=options | {_steps(name): 2}, eps=EPS)) == {
         "does_not_depend_on_the_batch",
         "hardly_depends_on_the_batch_in_float32",
         "counts_errors_apart",
     }
-    assert left_out(adapter, attack=attack, options=options, eps=EPS, alone=True) == {}
+    assert left_out(adapter, method=attack, options=options, eps=EPS, alone=True) == {}
 
 
 @pytest.mark.slow
@@ -326,7 +329,7 @@ def test_the_rules_of_attacks_hold_but_for_what_is_named(name):
 def test_one_input_at_a_time_all_rules_hold(name):
     adapter, attack, options, _ = PEERS[name]
     pytest.importorskip(adapter.library)
-    assert check_attack(adapter, attack=attack, options=options | {_steps(name): 2}, eps=EPS, alone=True) == {}
+    assert check_attack(adapter, method=attack, options=options | {_steps(name): 2}, eps=EPS, alone=True) == {}
 
 
 def _steps(name):

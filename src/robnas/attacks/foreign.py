@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from robnas import seeds
 from robnas.attacks.asked import Asked, seeded
 from robnas.attacks.base import Evasion, Inputs
+from robnas.attacks.callback import Number, Outcomes
 from robnas.attacks.goal import Goal
+from robnas.attacks.hopskipjump import HopSkipJump
 from robnas.attacks.result import EvasionResult
 from robnas.attacks.state import State
 from robnas.attacks.victim import Victim
@@ -42,8 +44,8 @@ class Foreign(Evasion):
     - An image that left the ball is no success: its input is errored and the row flagged, unless `outside` is "project".
 
     Args:
-        attack: the library's name of the attack ("PGD"), its class, an object, or a function that builds one on a model (for ART: on a
-            classifier).
+        method: the library's name of the attack ("PGD"), its class, an object, or a function that builds one on a model (for ART: on a
+            classifier). Not named `attack`, which in a config is one of ours.
         options: arguments of that class beside eps, norm and goal, which follow from ours; "2/255" is a number here too.
         eps: radius ε in pixels of [0, 1]; .inf (∞) for attacks that look for the nearest image: then one without an image is errored.
         norm: "linf" or "l2".
@@ -61,7 +63,7 @@ class Foreign(Evasion):
 
     def __init__(
         self,
-        attack: Any,
+        method: Any,
         options: dict[str, Any] | None = None,
         eps: float = 8 / 255,
         norm: str = "linf",
@@ -72,7 +74,7 @@ class Foreign(Evasion):
         **kwargs: Any,
     ) -> None:
         self.norm, self.access, self.outside, self.alone = norm, access, outside, alone  # type: ignore[misc]
-        self.attack, self.options = attack, {k: _number(v) for k, v in (options or {}).items()}
+        self.method, self.options = method, {k: _number(v) for k, v in (options or {}).items()}
         super().__init__(eps=eps, goal=goal, **kwargs)
 
     def check(self) -> None:
@@ -82,7 +84,7 @@ class Foreign(Evasion):
             raise unknown("outside", str(self.outside), OUTSIDE)
         require(self.eot == 1, f"eot: {self.eot} with an attack of {self.library}, which has its own way")
         given = sorted({"eps", "norm", "targeted"} & set(self.options))
-        require(not given, f"options: {', '.join(given)} follows from ours; say it beside `attack`")
+        require(not given, f"options: {', '.join(given)} follows from ours; say it beside `method`")
         self.look_at()
 
     # What the adapter to a library writes
@@ -105,10 +107,10 @@ class Foreign(Evasion):
 
     def named(self, home: Any, base: type) -> type:
         """The class of that name in a module of the library."""
-        found = getattr(home, self.attack, None) if isinstance(self.attack, str) else self.attack
+        found = getattr(home, self.method, None) if isinstance(self.method, str) else self.method
         if not (isinstance(found, type) and issubclass(found, base)):
             every = [name for name, value in vars(home).items() if isinstance(value, type) and issubclass(value, base)]
-            raise unknown(f"attack of {self.library}", str(self.attack), every)
+            raise unknown(f"attack of {self.library}", str(self.method), every)
         return found
 
     def built(self, cls: Any, first: tuple[Any, ...], ours: dict[str, Any]) -> Any:
@@ -171,7 +173,7 @@ class Foreign(Evasion):
         if asked.lost:
             now.failed.update(s.index.tolist())
             warnings.warn(f"{self.name}: NaN in queries of nobody knows which input: all of the batch errored; `alone` tells", stacklevel=2)
-        require(found.shape == s.x.shape, f"attack: {self.library} gave images {list(found.shape)} for {list(s.x.shape)}")
+        require(found.shape == s.x.shape, f"method: {self.library} gave images {list(found.shape)} for {list(s.x.shape)}")
         return found.detach().to(s.x)
 
     def _valid(self, found: Tensor, s: State) -> Tensor:
@@ -193,13 +195,17 @@ class Foreign(Evasion):
         every = ("does_not_depend_on_the_batch", "hardly_depends_on_the_batch_in_float32", "counts_errors_apart")
         return {} if self.alone else dict.fromkeys(every, why)
 
+    def numbers(self, outcomes: Outcomes) -> dict[str, Number]:
+        """Without a ball the distance is the result, as of `HopSkipJump`."""
+        return HopSkipJump.numbers(self, outcomes) if self.eps == inf else {}  # type: ignore[arg-type]  # it needs the outcomes alone
+
     def arguments(self) -> dict[str, Any]:
         """What it was built with; an object or a function by its name and its plain settings."""
         found = super().arguments()
-        if not isinstance(self.attack, str):
-            plain = {} if isinstance(self.attack, type) or inspect.isroutine(self.attack) else vars(self.attack)
+        if not isinstance(self.method, str):
+            plain = {} if isinstance(self.method, type) or inspect.isroutine(self.method) else vars(self.method)
             settings = {k: v for k, v in plain.items() if isinstance(v, bool | int | float | str) and not k.startswith("__")}
-            found["attack"] = {"class": getattr(self.attack, "__qualname__", type(self.attack).__qualname__)} | settings
+            found["method"] = {"class": getattr(self.method, "__qualname__", type(self.method).__qualname__)} | settings
         return found
 
 

@@ -31,12 +31,12 @@ class TorchAttacks(Foreign):
     def look_at(self) -> None:
         """Raise UserError for an attack that is none."""
         base = self.imported(".attack").Attack
-        if isinstance(self.attack, str | type):
+        if isinstance(self.method, str | type):
             _ball(self.named(self.imported(), base), self)
-        elif isinstance(self.attack, base):
-            _same_ball(self.attack, self)
+        elif isinstance(self.method, base):
+            _same_ball(self.method, self)
         else:
-            require(callable(self.attack), f"attack: {self.attack!r} is no name, class or object of torchattacks, and builds none")
+            require(callable(self.method), f"method: {self.method!r} is no name, class or object of torchattacks, and builds none")
 
     def images(self, asked: Asked, x: Tensor, goal: Goal, classes: int, seed: int) -> Tensor:
         """See `Foreign`."""
@@ -50,12 +50,12 @@ class TorchAttacks(Foreign):
         return found
 
     def _on(self, asked: Asked, classes: int, seed: int) -> Any:
-        if isinstance(self.attack, str | type):
+        if isinstance(self.method, str | type):
             ours = {"eps": self.eps, "norm": self.norm.capitalize(), "n_classes": classes, "seed": seed % 2**31}
             return self.built(self.named(self.imported(), self.imported(".attack").Attack), (asked,), ours)
-        if not hasattr(self.attack, "set_model"):
-            return self.attack(asked, **self.options)
-        attack = copy.deepcopy(self.attack, {id(self.attack.model): asked})  # never the user's own, nor its model
+        if not hasattr(self.method, "set_model"):
+            return self.method(asked, **self.options)
+        attack = copy.deepcopy(self.method, {id(self.method.model): asked})  # never the user's own, nor its model
         attack.set_model(asked)
         attack.set_device(asked.here.device)
         return attack
@@ -74,9 +74,9 @@ class Foolbox(Foreign):
     def look_at(self) -> None:
         """Raise UserError for an attack that is none, or in another norm."""
         base = self.imported(".attacks.base")
-        if not (isinstance(self.attack, str | type) or callable(self.attack) or isinstance(self.attack, base.Attack)):
-            raise UserError(f"attack: {self.attack!r} is no name, class or object of foolbox, and builds none")
-        require(isinstance(self.attack, str | type) or not self.options, "options: an object has its own")
+        if not (isinstance(self.method, str | type) or callable(self.method) or isinstance(self.method, base.Attack)):
+            raise UserError(f"method: {self.method!r} is no name, class or object of foolbox, and builds none")
+        require(isinstance(self.method, str | type) or not self.options, "options: an object has its own")
         attack = self._theirs()
         if isinstance(attack, base.FixedEpsilonAttack):
             require(self.eps < inf, f"eps: {type(attack).__name__} needs a radius")
@@ -101,9 +101,9 @@ class Foolbox(Foreign):
 
     def _theirs(self) -> Any:
         base = self.imported(".attacks.base").Attack
-        if isinstance(self.attack, str | type):
+        if isinstance(self.method, str | type):
             return self.built(self.named(self.imported(".attacks"), base), (), {})
-        return self.attack if isinstance(self.attack, base) else self.attack(**self.options)
+        return self.method if isinstance(self.method, base) else self.method(**self.options)
 
 
 class ART(Foreign):
@@ -120,15 +120,15 @@ class ART(Foreign):
     def look_at(self) -> None:
         """Raise UserError for an attack that is none."""
         base = self.imported(".attacks").EvasionAttack
-        if isinstance(self.attack, str | type):
+        if isinstance(self.method, str | type):
             cls = self.named(self.imported(".attacks.evasion"), base)
             _ball(cls, self)
             if self.goal != "untargeted" and "targeted" not in inspect.signature(cls).parameters:
                 raise refused(self.library, self.goal, cls.__name__)
-        elif isinstance(self.attack, base):
-            _same_ball(self.attack, self)
+        elif isinstance(self.method, base):
+            _same_ball(self.method, self)
         else:
-            require(callable(self.attack), f"attack: {self.attack!r} is no name, class or object of ART, and builds none")
+            require(callable(self.method), f"method: {self.method!r} is no name, class or object of ART, and builds none")
 
     def images(self, asked: Asked, x: Tensor, goal: Goal, classes: int, seed: int) -> Tensor:
         """See `Foreign`."""
@@ -146,14 +146,14 @@ class ART(Foreign):
         base = self.imported(".attacks").EvasionAttack
         norm = {"linf": np.inf, "l2": 2}[self.norm]
         ours = {"eps": self.eps, "norm": norm, "targeted": self.goal != "untargeted", "batch_size": b, "verbose": False}
-        if isinstance(self.attack, str | type):
+        if isinstance(self.method, str | type):
             return self.built(self.named(self.imported(".attacks.evasion"), base), (wrapped,), ours)
-        if not isinstance(self.attack, base):
-            return self.attack(wrapped, **self.options)
-        settings = {name: getattr(self.attack, name) for name in self.attack.attack_params if hasattr(self.attack, name)}
-        taken = inspect.signature(type(self.attack)).parameters
+        if not isinstance(self.method, base):
+            return self.method(wrapped, **self.options)
+        settings = {name: getattr(self.method, name) for name in self.method.attack_params if hasattr(self.method, name)}
+        taken = inspect.signature(type(self.method)).parameters
         settings |= {"targeted": ours["targeted"]} if "targeted" in taken else {}
-        return type(self.attack)(wrapped, **{k: v for k, v in settings.items() if k in taken and k != "summary_writer"})
+        return type(self.method)(wrapped, **{k: v for k, v in settings.items() if k in taken and k != "summary_writer"})
 
 
 def _ball(cls: type, ours: Foreign) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from robnas.attacks.callback import Attack
-from robnas.testing import ball, conduct, formats, honesty, independence, loop
+from robnas.testing import ball, conduct, formats, honesty, independence, loop, scores
 from robnas.testing.trial import Trial
 
 
@@ -70,6 +70,28 @@ EVASION = (
     Rule(loop.works_in_a_test_loop),
 )
 
+MEMBERSHIP = (
+    Rule(conduct.keeps_its_arguments),
+    Rule(conduct.is_documented),
+    Rule(conduct.leaves_its_bases_names_alone),
+    Rule(conduct.leaves_the_model_alone),
+    Rule(conduct.leaves_images_and_labels_alone),
+    Rule(scores.never_sees_membership),
+    Rule(scores.counts_the_queries_of_scores),
+    Rule(honesty.honours_its_access),
+    Rule(independence.is_a_function_of_its_seed),
+    Rule(scores.score_does_not_depend_on_the_batch),
+    Rule(scores.counts_scores_that_errored_apart),
+    Rule(scores.scores_any_images),
+    Rule(formats.works_in_inference_mode),
+    Rule(conduct.can_be_copied),
+    Rule(loop.works_in_a_test_loop, lambda trial: "it asks about training inputs of a run folder, which there is none of here"),
+)
+
+
+def _rules(trial: Trial) -> tuple[Rule, ...]:
+    return MEMBERSHIP if trial.scores else EVASION
+
 
 def attack_checks(subject: type[Attack] | Attack, **arguments: Any) -> Iterator[Check]:
     """The rules that apply to an attack, each as (name, callable): `@pytest.mark.parametrize("check", attack_checks(Mine), ids=str)`.
@@ -78,7 +100,7 @@ def attack_checks(subject: type[Attack] | Attack, **arguments: Any) -> Iterator[
     """
     trial = Trial(subject, arguments)
     apart = left_out(subject, **arguments)
-    for rule in EVASION:
+    for rule in _rules(trial):
         if rule.keep.__name__ not in apart:
             yield Check(rule.keep.__name__, _tried(rule, trial))
 
@@ -87,7 +109,7 @@ def left_out(subject: type[Attack] | Attack, **arguments: Any) -> dict[str, str]
     """Rule → why it does not apply to this attack; what an attack cannot keep it says itself, in a dict of that form named `exempt`."""
     trial = Trial(subject, arguments)
     said: dict[str, str] = getattr(trial.build(), "exempt", {})
-    return {rule.keep.__name__: why for rule in EVASION if (why := said.get(rule.keep.__name__) or rule.why_not(trial))}
+    return {rule.keep.__name__: why for rule in _rules(trial) if (why := said.get(rule.keep.__name__) or rule.why_not(trial))}
 
 
 def check_attack(subject: type[Attack] | Attack, *, all: bool = False, **arguments: Any) -> dict[str, str]:

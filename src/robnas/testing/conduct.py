@@ -15,9 +15,10 @@ from torch import Tensor
 
 from robnas.attacks.base import ACCESS, Evasion
 from robnas.attacks.callback import Attack
+from robnas.attacks.membership.base import Membership
 from robnas.errors import UserError
 from robnas.testing.subjects import Network, images
-from robnas.testing.trial import Trial, ask
+from robnas.testing.trial import Trial, ask, identical
 
 
 def keeps_its_arguments(trial: Trial) -> None:
@@ -62,8 +63,8 @@ def is_documented(trial: Trial) -> None:
 
 
 def leaves_its_bases_names_alone(trial: Trial) -> None:
-    """What `Attack` and `Evasion` keep for themselves is theirs."""
-    bases = [base for base in (Attack, Evasion) if issubclass(trial.cls, base) and trial.cls is not base]
+    """What `Attack`, `Evasion` and `Membership` keep for themselves is theirs."""
+    bases = [base for base in (Attack, Evasion, Membership) if issubclass(trial.cls, base) and trial.cls is not base]
     functions = [f for base in bases for f in vars(base).values() if inspect.isfunction(f)]
     kept = {i.argval for f in functions for i in dis.get_instructions(f) if i.opname == "STORE_ATTR"}
     kept |= {f.__name__ for f in functions}
@@ -123,4 +124,4 @@ def can_be_copied(trial: Trial) -> None:
         except Exception as error:
             raise AssertionError(f"cannot be copied by {how}: {error}; keep no models, lambdas or open files on `self`") from error
         for a, b in zip(first, ask(twin, model, x), strict=True):
-            assert torch.equal(a.result.x_adv, b.result.x_adv), f"a copy by {how} finds other images"
+            assert identical(a.result, b.result), f"a copy by {how} finds something else"

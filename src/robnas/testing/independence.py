@@ -11,7 +11,7 @@ from torch import Tensor
 
 from robnas.attacks.result import EvasionResult
 from robnas.testing.subjects import Network, images
-from robnas.testing.trial import Trial, ask
+from robnas.testing.trial import Trial, ask, identical
 
 COUNTS = ("success", "queries", "gradients", "correct", "robust", "eligible", "errored", "prediction", "label", "target", "index")
 """What must be the same to the last bit; `x_adv` and `distance` may differ by rounding."""
@@ -76,11 +76,10 @@ def is_a_function_of_its_seed(trial: Trial) -> None:
         (found[2], "depends on a global seed: draw with `s.uniform()` or `s.normal()`"),
     ):
         for a, b in zip(found[0], again, strict=True):
-            same = [torch.equal(getattr(a.result, name), getattr(b.result, name)) for name in (*COUNTS, "x_adv")]
-            assert all(same), f"is not a function of its seed: {why}"
+            assert identical(a.result, b.result), f"is not a function of its seed: {why}"
     fresh = ask(trial.build(), model, x, seed=3)
     for a, b in zip(found[0], fresh, strict=True):
-        assert torch.equal(a.result.x_adv, b.result.x_adv), "is not a function of its seed: an attack built anew finds other images"
+        assert identical(a.result, b.result), "is not a function of its seed: an attack built anew finds something else"
 
 
 def _global_state() -> dict[str, Any]:

@@ -12,17 +12,19 @@ from torch import Tensor, nn
 
 from robnas.attacks.base import Evasion
 from robnas.attacks.callback import Attack
+from robnas.attacks.membership.base import Membership
+from robnas.attacks.membership.result import MembershipResult
 from robnas.attacks.result import EvasionResult
 from robnas.errors import UserError
 from robnas.testing.subjects import watched
 
 
 class Found(NamedTuple):
-    """What was found in the ball of one radius. attack: whose row that is."""
+    """What was found in the ball of one radius (0: membership, which has none). attack: whose row that is."""
 
     eps: float
     attack: Attack
-    result: EvasionResult
+    result: Any
 
 
 class Trial:
@@ -84,6 +86,11 @@ class Trial:
         return issubclass(self.cls, Evasion)
 
     @property
+    def scores(self) -> bool:
+        """A membership attack."""
+        return issubclass(self.cls, Membership)
+
+    @property
     def has_ball(self) -> bool:
         """Whether an ε of any size can be given to it."""
         eps = getattr(self.build(), "eps", None)
@@ -97,8 +104,27 @@ def ask(
     index = torch.arange(len(x)) if index is None else index
     with watched(model.seen):  # type: ignore[arg-type]
         r = attack(model, x, y, index=index, seed=seed, batch_size=size)
+    if isinstance(r, MembershipResult):
+        return [Found(0.0, attack, r)]
     if isinstance(r, EvasionResult):
         return [Found(attack.eps, attack, r)]
     if isinstance(r, Mapping) and all(isinstance(one, EvasionResult) for one in r.values()):
         return [Found(float(eps), attack, one) for eps, one in r.items()]
     raise AssertionError(f"a call gives {type(r).__name__}: an evasion attack gives an `EvasionResult`, or one for each ε")
+
+
+def score(
+    attack: Any, model: nn.Module, x: Tensor, y: Tensor | None = None, index: Tensor | None = None, size: int = 256, **more: Any
+) -> MembershipResult:
+    """A membership attack's call, watched."""
+    with watched(model.seen):  # type: ignore[arg-type]
+        r = attack(model, x, y, index=index, batch_size=size, **more)
+    assert isinstance(r, MembershipResult), f"a call gives {type(r).__name__}: a membership attack gives a `MembershipResult`"
+    return r
+
+
+def identical(a: Any, b: Any) -> bool:
+    """Whether two tensors, or all tensors of two results, are the same bits (NaN is NaN)."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+    return all(identical(value, getattr(b, name)) for name, value in vars(a).items() if isinstance(value, Tensor))
