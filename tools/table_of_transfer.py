@@ -241,7 +241,7 @@ def tables(pairs: dict[str, list[Pair]], commons: dict[str, Common]) -> str:
         [
             *lines,
             "",
-            "Inputs that break exactly k models, and in brackets how many independent models with the same success rates would leave there. "
+            "Inputs that break exactly k models, and in brackets the same of independent models with these success rates. "
             "Spread: Var(k) over that of independent models (1), with 95% bootstrap interval over inputs; p: inputs permuted within each "
             f"model, {DRAWS} times, one-sided. Only inputs that all models get right; {left} were left out, which some get wrong.",
         ]

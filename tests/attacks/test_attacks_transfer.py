@@ -241,6 +241,13 @@ def test_the_same_model_twice_is_one_target(tmp_path):
     assert len(run(tmp_path, runs=("self", "other", "self"))) == 8
 
 
+@pytest.mark.filterwarnings("ignore:the model answers")
+def test_rows_say_what_is_doubtful_of_a_target(tmp_path, monkeypatch):
+    monkeypatch.setitem(MODELS, "soft", lambda: nn.Sequential(other(), nn.Softmax(1)))
+    rows = run(tmp_path, runs=("self", "soft"))
+    assert all("target soft: probabilities" in row.flags for row in rows)
+
+
 def test_without_targets_it_is_refused(tmp_path):
     with pytest.raises(UserError, match="there are none"):
         run(tmp_path, runs=())

@@ -137,6 +137,7 @@ class Transfer(Attack):
     def results(self, victim: Victim, x: Tensor, y: Tensor, index: Tensor, seed: int) -> Mapping[str, Transferred]:
         """Of some inputs, for each target."""
         found = self(victim, x, y, index, seed, targets={name: target.victim for name, target in self._targets.items()})
+        victim.flags |= {f"target {name}: {flag}" for name, target in self._targets.items() for flag in target.victim.flags}
         return {f"{self.name}/{name}": r for name, r in found.items()}
 
     def proportions(self, outcomes: Outcomes) -> dict[str, tuple[int, int]]:
