@@ -77,6 +77,7 @@ CASES = {
     "new attak x": "unknown kind of plug-in 'attak'. Did you mean 'attack'?",
     "new attack 3x": "'3x' is no name for a module",
     "new attack import": "'import' is no name for a module",
+    "new attack mine --shape evasoin": "unknown shape 'evasoin'. Did you mean 'evasion'?",
     "new attack pgd": "the attack 'pgd' exists already",
     "cell dartz": "Did you mean 'darts'?",
 }

@@ -11,6 +11,7 @@ import pytest
 from command_line import refused, robnas
 from robnas import plugins, source
 from robnas.attacks import PGD
+from robnas.attacks.membership.loss import Loss
 from robnas.jobs import Job
 from robnas.plugins import Plugin
 from robnas.results import Row, Rows
@@ -204,12 +205,13 @@ def test_a_new_attack_is_a_package_whose_test_passes(capsys, elsewhere):
 
 
 @pytest.mark.slow
-def test_the_test_of_a_new_attack_passes(capsys, elsewhere):
-    robnas("new attack fast_sign", capsys)
+@pytest.mark.parametrize(("shape", "like"), [("evasion", PGD), ("membership", Loss)])
+def test_the_test_of_a_new_attack_passes(shape, like, capsys, elsewhere):
+    robnas(f"new attack fast_sign --shape {shape}", capsys)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
     done = subprocess.run(command, cwd=elsewhere / "robnas-fast-sign", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert f"{len(list(attack_checks(PGD))) + 1} passed" in done.stdout
+    assert f"{len(list(attack_checks(like))) + 1} passed" in done.stdout
     ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select=E,F,W,I,UP,B,PT,SIM", "--line-length=140", "."]
     done = subprocess.run(ruff, cwd=elsewhere / "robnas-fast-sign", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
