@@ -171,8 +171,8 @@ class CLI(LightningCLI):
             begun = str(merged["init_from"])
             merged = compose.compose(self.arguments.configs, self.arguments.edits, evaluated_config.beginning(begun))
             merged = merge(merged, {"model": {"init_args": {"init_from": begun}}, "init_from": None})
-        if verb == "fit" and not merged.get("data"):
-            merged = merge(evaluated_config.of_victim(merged), merged)
+        if verb == "fit" and "class_path" not in (merged.get("data") or {}) and (theirs := evaluated_config.of_victim(merged)):
+            merged = compose.compose(self.arguments.configs, self.arguments.edits, theirs)
         if merged.get("experiment") is None:
             merged["experiment"] = compose.experiment(self.arguments.configs, fallback=verb)
         if self.victim and merged.get("ckpt_path") is not None:

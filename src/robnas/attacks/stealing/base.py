@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from robnas import collectives, results, seeds
 from robnas.attacks.callback import Number, Outcomes
+from robnas.attacks.membership.shadows import configuration
 from robnas.attacks.progress import bar
 from robnas.attacks.stealing import compare
 from robnas.attacks.stealing.ledger import Ledger, Table
 from robnas.attacks.stealing.oracle import ANSWERS, Guard, Oracle, as_rows, as_targets
-from robnas.attacks.stealing.pool import POOLS, Pool, choose, other
+from robnas.attacks.stealing.pool import POOLS, Pool, choose, other, run_of
 from robnas.attacks.stealing.targets import SoftLabels
 from robnas.attacks.training import FinalTest, TrainingAttack
 from robnas.copies import digest, evaluation_copy
@@ -137,7 +138,8 @@ class Stealing(TrainingAttack):
         lost = int(np.isnan(self._table.answers).any(1).sum())
         flags = (f"{lost} queries without an answer",) if lost else ()
         asked = Number(float(self._table.asked), len(self._table.index), flags=flags)
-        return compare.numbers(found) | {"queries": asked}, found
+        measured = {name: number._replace(flags=(*number.flags, *self._doubts(trainer))) for name, number in compare.numbers(found).items()}
+        return measured | {"queries": asked}, found
 
     def ask(self, oracle: Oracle, pool: Pool, replica: nn.Module, classes: int, ledger: Ledger) -> Table:
         """Everything up to the budget; what the ledger knows already is not asked again.
@@ -179,6 +181,13 @@ class Stealing(TrainingAttack):
             queries.send(answers)
         except StopIteration:
             return
+
+    def _doubts(self, trainer: Trainer) -> tuple[str, ...]:
+        """With the victim's own seed a replica of its architecture begins with the weights that the victim began with."""
+        folder, mine = run_of(self.victim), getattr(trainer, "config", None) or {}
+        if folder is None or not (folder / "config.yaml").is_file():
+            return ()
+        return ("the victim's own seed",) if configuration(folder).get("seed_everything") == mine.get("seed_everything") else ()
 
     def _pool(self, trainer: Trainer, data: ImageData) -> Pool:
         if self.pool_data is not None:
