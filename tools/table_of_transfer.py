@@ -322,12 +322,11 @@ def common_picture(common: Common, path: Path) -> None:
     panels = []
     for family, part in parts(common).items():
         ratio, ci, _ = part.excess(DRAWS)
-        spread = "" if ratio is None or ci is None else f"\nspread {ratio:.2f} [{ci[0]:.2f}, {ci[1]:.2f}], 1 if independent"
+        spread = "" if ratio is None or ci is None else f"\nspread {ratio:.2f} [{ci[0]:.2f}, {ci[1]:.2f}]"
         panels.append((f"{titles[family]}{spread}", part))
     figure = histogram(panels, DRAWS)
-    figure.suptitle(
-        f"PGD, {SAID['common']}: the same {common.n} inputs, which all {common.models} models get right", fontsize=10, x=0.01, ha="left"
-    )
+    about = f"PGD, {SAID['common']}: the same {common.n} inputs, which all {common.models} models get right"
+    figure.suptitle(f"{about}. Spread: Var(k), 1 if independent, with 95% bootstrap interval", fontsize=10, x=0.01, ha="left")
     figure.axes[0].legend(frameon=False, fontsize=8, loc="upper right")
     side_by_side.save(figure, path)
 
