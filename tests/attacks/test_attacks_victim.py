@@ -361,3 +361,31 @@ def test_works_inside_inference_mode_and_in_float32():
         inside = PGD(goal="untargeted")(model, images().float())
     assert torch.equal(inside.success, PGD(goal="untargeted")(model, images().float()).success)
     assert inside.x_adv.dtype == torch.float32
+
+
+def test_a_backward_pass_of_the_users_own_is_kept():
+    """Straight-through rounding: torch.fx would trace the rounding alone, whose gradient is zero."""
+
+    class StraightThrough(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return (x * 8).round() / 8
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient
+
+    class Rounding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = convolutional()
+
+        def forward(self, x):
+            return self.body(StraightThrough.apply(x))
+
+    model, s = Rounding().eval(), state(8)
+    victim = Victim.prepare(model)
+    victim.judge(s.x)
+    assert victim.prepared == "as given (the fast copy has other gradients)"
+    _, gradient = victim.white_box(s).logits_and_gradient(s.x, s.goal)
+    assert (gradient.flatten(1).norm(dim=1) > 0).all()

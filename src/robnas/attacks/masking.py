@@ -194,5 +194,5 @@ def mcnemar(worse: int, better: int) -> float:
 
 
 def block(row: Row) -> str:
-    """Of a config, the block that asked for the attack ("pgd_most"), which the file of outcomes is called by; else the plug-in."""
-    return PurePath(row.outcomes).stem.rpartition("-")[0] if row.outcomes else row.plugin
+    """Of a config, the block that asked for the attack ("pgd_most"), which its file is called by; else its control or plug-in."""
+    return PurePath(row.outcomes).stem.rpartition("-")[0] if row.outcomes else row.params.get("control") or row.plugin

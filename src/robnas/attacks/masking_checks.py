@@ -52,9 +52,9 @@ class MaskingChecks(Attack):
         twice.steps *= 2
         if getattr(twice, "n_queries", None) == self.attack.steps:  # two names of one number
             twice.n_queries = twice.steps
-        found = {"itself": self._twin(eps), "half_eps": self._twin(eps / 2), "twice_eps": self._twin(2 * eps)}
-        if self.norm == "linf" and 2 * eps >= 1:
-            del found["twice_eps"]
+        found = {"itself": self._twin(eps), "half_eps": self._twin(eps / 2)}
+        if self.norm == "l2" or 2 * eps < 1:
+            found["twice_eps"] = self._twin(2 * eps)
         found |= {"unbounded": self._twin(1.0 if self.norm == "linf" else inf), "twice_steps": twice}
         same: dict[str, Any] = {"eps": eps, "goal": self.attack.goal, "norm": str(self.norm)}
         same |= {"max_inputs": self.max_inputs, "only_correct": self.attack.only_correct, "eot": self.attack.eot}

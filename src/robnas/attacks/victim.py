@@ -119,7 +119,19 @@ class Victim:
                 fast = self._ask(x)
         except Exception as error:  # user code in another layout or without its own class: it may raise anything
             return f"the fast copy raises {type(error).__name__}"
-        return "" if same(fast, logits) else "the fast copy gives other logits"
+        if not same(fast, logits):
+            return "the fast copy gives other logits"
+        return "" if self._same_slopes(x) else "the fast copy has other gradients"
+
+    def _same_slopes(self, x: Tensor) -> bool:
+        """A backward pass of the user's own (straight-through rounding, say) is lost where torch.fx traces the forward one."""
+        try:
+            with torch.inference_mode(False), torch.enable_grad():
+                mine, theirs = (slope(model, self._laid_out(x.clone())) for model in (self._fast, self._original))
+        except Exception:  # no gradient to be had, or not in this layout: there is nothing to lose
+            return True
+        a, b = (g.double().nan_to_num(0, 0, 0).flatten() for g in (mine, theirs))
+        return bool((a @ b >= 0.9 * a.norm() * b.norm()) & ((a.norm() > 0) == (b.norm() > 0)))
 
     def _ask(self, x: Tensor) -> Tensor:
         return wide(self._fast(self._laid_out(x)))
@@ -135,6 +147,15 @@ class Victim:
     def black_box(self, s: State, answers: str = "score", eot: int = 1) -> BlackBox:
         """Access to answers alone: "score" or "label". eot: see `BlackBox`."""
         return BlackBox(self._ask, s, answers, eot)
+
+
+def slope(model: nn.Module, x: Tensor) -> Tensor:
+    """∇ₓ of a sum of all logits with unequal weights. x: [B, C, H, W] → same shape."""
+    leaf = x.detach().requires_grad_(True)
+    logits = model(leaf.clone()).flatten(1)
+    total = (logits.masked_fill(~logits.isfinite(), 0) * torch.arange(1, logits.shape[1] + 1).to(logits).cos()).sum()
+    (gradient,) = torch.autograd.grad(total, leaf)
+    return gradient
 
 
 def wide(logits: Tensor) -> Tensor:
