@@ -7,7 +7,10 @@ import pytest
 
 from broken_attacks import BROKEN, Base
 from robnas import plugins
-from robnas.attacks import APGD, NES, PGD, Ensemble, EpsSweep, HopSkipJump, Square
+from robnas.attacks import APGD, NES, PGD, Ensemble, EpsSweep, Evasion, HopSkipJump, Square
+from robnas.attacks.foreign import Foreign
+from robnas.attacks.noise import Noise
+from robnas.attacks.transfer import Transfer
 from robnas.testing import attack_checks, check_attack, left_out
 
 BUILT_IN = {
@@ -18,6 +21,7 @@ BUILT_IN = {
     "apgd_t": (APGD, {"steps": 3, "loss": "targeted_dlr", "n_targets": 2, "norm": "l2", "eps": 0.5}),
     "square": (Square, {"n_queries": 8}),
     "square_l2": (Square, {"n_queries": 8, "norm": "l2", "eps": 0.5}),
+    "noise": (Noise, {"n_queries": 5}),
     "nes": (NES, {"steps": 2, "n_queries": 6}),
     "hopskipjump": (HopSkipJump, {"steps": 2, "initial_evaluations": 6}),
     "hopskipjump_linf": (HopSkipJump, {"steps": 1, "initial_evaluations": 6, "norm": "linf"}),
@@ -38,8 +42,14 @@ def test_built_ins_keep_every_rule(check):
 
 def test_every_built_in_evasion_is_among_them():
     declared = {p.load() for p in plugins.declared("robnas.attacks") if p.built_in}
-    ours = {cls for cls in declared if cls.__module__.rpartition(".")[0] == "robnas.attacks" and not cls.__module__.endswith("foreign")}
-    assert {cls for cls, _ in BUILT_IN.values()} >= {PGD, APGD, NES, Square, HopSkipJump, Ensemble, EpsSweep} & ours
+    evasions = {cls for cls in declared if issubclass(cls, Evasion) and not issubclass(cls, Foreign)}
+    assert {cls for cls, _ in BUILT_IN.values()} == evasions | {EpsSweep}
+
+
+def test_what_compares_models_is_checked_as_far_as_rules_apply():
+    assert len(set(left_out(Transfer).values())) == 1
+    assert [check.name for check in attack_checks(Transfer)] == ["keeps_its_arguments", "is_documented", "leaves_its_bases_names_alone"]
+    check_attack(Transfer)
 
 
 @pytest.mark.parametrize("cls", BROKEN)

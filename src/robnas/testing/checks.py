@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from robnas.attacks.callback import Attack
+from robnas.attacks.sweep import EpsSweep
 from robnas.testing import ball, conduct, formats, honesty, independence, loop, scores
 from robnas.testing.trial import Trial
 
@@ -89,6 +90,14 @@ MEMBERSHIP = (
 )
 
 
+STATIC = {"keeps_its_arguments", "is_documented", "leaves_its_bases_names_alone"}
+
+
+def _compares(trial: Trial) -> bool:
+    """Neither an evasion, nor one at several radii, nor a membership attack."""
+    return not (trial.one_result or trial.scores or issubclass(trial.cls, EpsSweep))
+
+
 def _rules(trial: Trial) -> tuple[Rule, ...]:
     return MEMBERSHIP if trial.scores else EVASION
 
@@ -108,7 +117,10 @@ def attack_checks(subject: type[Attack] | Attack, **arguments: Any) -> Iterator[
 def left_out(subject: type[Attack] | Attack, **arguments: Any) -> dict[str, str]:
     """Rule → why it does not apply to this attack; what an attack cannot keep it says itself, in a dict of that form named `exempt`."""
     trial = Trial(subject, arguments)
-    said: dict[str, str] = getattr(trial.build(), "exempt", {})
+    said: dict[str, str] = dict(getattr(trial.build(), "exempt", {}))
+    if _compares(trial):
+        why = "its results compare models or attacks: check_attack of the attack that it is made of tells"
+        said |= {rule.keep.__name__: why for rule in _rules(trial) if rule.keep.__name__ not in STATIC}
     return {rule.keep.__name__: why for rule in _rules(trial) if (why := said.get(rule.keep.__name__) or rule.why_not(trial))}
 
 
