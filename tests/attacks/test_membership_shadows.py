@@ -101,7 +101,7 @@ def test_on_demand_each_shadow_is_one_command(tmp_path, monkeypatch):
 
 def test_shadows_that_failed_are_said_and_the_others_count(tmp_path, monkeypatch):
     folder = small_pool.run(tmp_path, 0)
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning, match="shadows") as said:
         rows = attack(folder, LiRA(n_shadows=8), Trains(tmp_path, fails=(0, 5)), monkeypatch)
     assert [w for w in said if "2 of 8 shadows could not be trained" in str(w.message)]
     assert rows["auc"].params["n_shadows"] == 6
