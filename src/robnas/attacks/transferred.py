@@ -57,7 +57,8 @@ class Transferred:
     def judged(cls, r: EvasionResult, target: Victim, x: Tensor, confidence: float = 0.0, batch_size: int = 256) -> Transferred:
         """r: of the source. x: [N, C, H, W] the clean inputs. confidence: of the goal, see `Goal`."""
         clean, adversarial = (
-            torch.cat([target.judge(target.take(some)).to(r.label.device) for some in images.split(batch_size)]) for images in (x, r.x_adv)
+            torch.cat([target.judge(target.take(some)).to(r.label.device) for some in torch.split(images, batch_size)])
+            for images in (x, r.x_adv)
         )
         goal = Goal(r.label, None if (r.target < 0).all() else r.target, confidence)
         fine = answered(clean) & answered(adversarial)
