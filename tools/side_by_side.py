@@ -199,11 +199,19 @@ def save(figure: Any, path: Path) -> None:
 
 
 def mean_with_interval(
-    axes: Any, x: Sequence[float], y: Sequence[float], name: str, colour: Any, most: float, marker: str = "o", face: Any = None
+    axes: Any,
+    x: Sequence[float],
+    y: Sequence[float],
+    name: str,
+    colour: Any,
+    most: float,
+    marker: str = "o",
+    face: Any = None,
+    least: float = 0.0,
 ) -> None:
     """A small mark a seed, a large one their mean with its interval, filled with `face`, or with its colour."""
     axes.plot(x, y, marker, color=colour, markersize=3.5, alpha=0.5, markeredgewidth=0)
-    middle, (low, high) = mean(y), (interval(y, most) if len(y) > 1 else (y[0], y[0]))
+    middle, (low, high) = mean(y), (interval(y, most, least) if len(y) > 1 else (y[0], y[0]))
     error = [[middle - low], [high - middle]]
     style = {"color": colour, "markerfacecolor": face or colour, "markersize": 7, "capsize": 2, "linewidth": 1}
     axes.errorbar(mean(x), middle, yerr=error, fmt=marker, label=name, **style)

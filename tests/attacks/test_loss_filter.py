@@ -95,4 +95,6 @@ def test_wrong_arguments_are_one_line(arguments, says):
 
 def test_a_batch_must_stay(tmp_path):
     with pytest.raises(UserError, match=r"drop: 0.9 leaves 16 inputs, fewer than data.batch_size: 32"):
-        fit(tmp_path, LossFilter(drop=0.9))
+        fit(tmp_path, LossFilter(drop=0.9, start=1))
+    with pytest.raises(UserError, match=r"start: 3 leaves no epoch of trainer.max_epochs: 3"):
+        fit(tmp_path, LossFilter(start=3))

@@ -43,7 +43,9 @@ class LossFilter(Defence):
         self._loaded: Tensor | None = None
 
     def begin(self, trainer: Trainer, model: LightningModule, data: ImageData) -> None:
-        """Raises UserError where fewer than a batch would stay."""
+        """Raises UserError where fewer than a batch would stay, or the training ends before the filter begins."""
+        epochs = trainer.max_epochs
+        require(not epochs or self.start < epochs, f"{self.name}: start: {self.start} leaves no epoch of trainer.max_epochs: {epochs}")
         self._data, (self._images, self._pool) = data, data.trained_on()
         stay = len(self._pool) - round(self.drop * len(self._pool))
         require(
