@@ -57,6 +57,7 @@ def test_the_first_image_has_vertical_stripes_at_the_border_of_the_ball():
     assert torch.allclose(delta.abs(), torch.full_like(delta, 4 / 255))
     assert torch.equal(delta.sign(), delta[:, :, :1].sign().expand_as(delta))
     assert len(delta[:, :, 0].sign().unique(dim=0)) == 8  # each input its own
+    assert all(len(own.unique(dim=0)) == 3 for own in delta[:, :, 0].sign())  # and each channel
 
 
 def test_a_square_changes_one_square():
@@ -80,6 +81,21 @@ def test_in_l2_all_of_the_radius_is_used(side):
     for s.t in range(0, 1000, 50):
         assert torch.allclose((s.x_best - x).flatten(1).norm(dim=1), torch.full((6,), 0.3, dtype=torch.float64))
         s.x_best = attack._moved_bump(s)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_half_of_the_bumps_lie_on_their_side(first):
+    """A bump above its negative has rows that do not cancel; of one on its side columns do not. Channels have signs of their own."""
+    n, tile = 300, slice(0, 3) if first else slice(None)
+    x = torch.full((n, 3, 15, 15), 0.5, dtype=torch.float64)
+    s, attack = State(x, Goal(torch.zeros(n, dtype=torch.int64)), torch.arange(n)), Square(0.1, 1000, p_init=0.1, norm="l2")
+    s.x_best = x
+    nu = ((attack.start(s) if first else attack._moved_bump(s)) - x)[:, :, tile, tile]
+    upright = nu.sum(3).abs().sum(2) > nu.sum(2).abs().sum(2)  # [n, 3]
+    assert 0.4 < upright.double().mean() < 0.6
+    assert torch.equal(upright.all(1), upright.any(1))
+    other = (nu[:, 1] * nu[:, 0]).sum((1, 2)) < 0
+    assert 0.4 < other.double().mean() < 0.6
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
