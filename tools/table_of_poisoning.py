@@ -193,8 +193,9 @@ def _draw_drops(axes: Any, runs: Sequence[Run]) -> None:
             name = (
                 f"{TITLES.get(model, model)}{', filtered' if filtered else ''}" if filtered or rate == max(r["rate"] for r in own) else ""
             )
+            place = [100 * rate + shift + 0.8 * filtered] * len(cads)
             style = {"most": 100, "least": -100, "marker": marker, "face": "white" if filtered else None}
-            side_by_side.mean_with_interval(axes, [100 * rate + shift] * len(cads), cads, name, colour, **style)
+            side_by_side.mean_with_interval(axes, place, cads, name, colour, **style)
             if not filtered:
                 middles[rate] = mean(cads)
         axes.plot(
@@ -204,6 +205,8 @@ def _draw_drops(axes: Any, runs: Sequence[Run]) -> None:
 
 
 def _draw_losses(axes: Any, runs: Sequence[Run]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for model in dict.fromkeys(run["model"] for run in runs):
         own = [run for run in runs if run["model"] == model]
         for name, line in (("loss_flipped", "-"), ("loss_clean", "--")):
@@ -211,6 +214,7 @@ def _draw_losses(axes: Any, runs: Sequence[Run]) -> None:
             part = name.removeprefix("loss_")
             colour = COLOURS.get(own[0]["family"], "#6b7280")
             axes.plot(range(1, len(middle) + 1), middle, line, color=colour, label=f"{TITLES.get(model, model)}, {part} labels")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epochs", ylim=(0, None))
 
 

@@ -119,8 +119,9 @@ def test_frozen_images_are_augmented_once(tmp_path, freeze):
 # What it measures
 
 
-def test_the_loss_of_both_parts_by_a_plain_loop(tmp_path):
-    attack = flip()
+@pytest.mark.parametrize("freeze", [True, False])
+def test_the_loss_of_both_parts_by_a_plain_loop(tmp_path, freeze):
+    attack = flip(freeze=freeze)
     _, model, data = fit(tmp_path, attack)
     images, pool = data.trained_on()
     true, given = data.sets()[0].y, images.y
@@ -130,7 +131,8 @@ def test_the_loss_of_both_parts_by_a_plain_loop(tmp_path):
     with torch.no_grad():
         for i in attack._parts.index.tolist():
             assert i in pool.tolist()
-            logits = model(as_float(data.sets()[0].__getitems__(torch.tensor([i]))).x)
+            clean = data.sets()[0].__getitems__(torch.tensor([i]))
+            logits = model((data.augmented(clean, 0) if freeze and i in record else as_float(clean)).x)
             loss[i in record].append(float(cross_entropy(logits, given[[i]])))
             right[i in record].append(int(logits.argmax()) == given[i])
             resisted += [int(logits.argmax()) == true[i]] if i in record else []

@@ -28,7 +28,7 @@ class Poisoning(TrainingAttack):
     """Applies `poison` once, alike on every rank, keeps what it did in `poison.npz`, and says at the end what that cost (CAD, Eq. 11).
 
     The training part alone is poisoned; validation and test data stay clean. After every epoch the loss of flipped and of clean inputs is
-    logged (`poison/loss_flipped`, …; §4.2), and at the end drawn.
+    logged (`poison/loss_flipped`, …; §4.2), and at the end drawn: un-augmented, but for frozen images.
 
     Args:
         seed: of all that is random in it; that of the run if not given.
@@ -85,20 +85,24 @@ class Poisoning(TrainingAttack):
             self._record.write(folder)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Frozen images are given back the augmentation of the first epoch: a function of seed and index, so that nothing is kept."""
-        if not self.freeze or not self._data.augment:
-            return
-        index = batch.index.cpu()
+        """Frozen images are given back their one augmentation."""
+        if self.freeze:
+            self._augment_once(batch.x, batch.index)
+
+    def _augment_once(self, x: Tensor, index: Tensor) -> None:
+        """x: [B, C, H, W] in [0, 1], in place: poisoned ones as in the first epoch, a function of seed and index, so that none is kept."""
+        index = index.cpu()
         rows = self._touched[index].nonzero().squeeze(1)
-        if len(rows):
-            x, y, index = (part.to(batch.x.device) for part in self._poisoned.__getitems__(index[rows]))
-            batch.x[rows.to(batch.x.device)] = self._data.augmented(Batch(x, y, index), 0, batch.x.dtype).x
+        if len(rows) and self._data.augment:
+            clean = Batch(*(part.to(x.device) for part in self._poisoned.__getitems__(index[rows])))
+            x[rows.to(x.device)] = self._data.augmented(clean, 0, x.dtype).x
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """How well both parts are fitted by now."""
         if not len(self._parts.index):
             return
-        self._ended = answers(trainer, pl_module, self._data, self._poisoned, self._parts.index)
+        amend = self._augment_once if self.freeze else None  # of frozen images there is no other
+        self._ended = answers(trainer, pl_module, self._data, self._poisoned, self._parts.index, amend)
         numbers = plain(self._parts.numbers(*self._ended))
         self.history[trainer.current_epoch] = numbers
         pl_module.log_dict({f"poison/{name}": value for name, value in numbers.items()}, sync_dist=True)  # equal on all ranks
