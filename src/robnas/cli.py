@@ -73,6 +73,7 @@ def run(verb: str, arguments: flags.Arguments) -> None:
     rows: list[tuple[Rows, Row]] = []
     for victim, given in zip(victims or [None], arguments.runs or ["RUN"], strict=True):
         cli = CLI(verb, arguments, victim, given)
+        assert isinstance(cli.trainer, Trainer)
         rows += [(cli.trainer.rows, row) for callback in cli.evaluations for row in getattr(callback, "rows", ())]
     if verb in EVALUATIONS and run_folder.is_first_rank():
         console = Console() if Console().is_terminal else Console(width=120)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from robnas import collectives, results
 from robnas.attacks import masking_rows, summary
-from robnas.attacks.noticed import doubts
+from robnas.attacks.collected import Collected
+from robnas.attacks.noticed import doubts, together
 from robnas.attacks.unfinished import Unfinished
 from robnas.attacks.victim import Victim
 from robnas.errors import UserError
@@ -116,7 +117,7 @@ class Attack(Callback):
         """Prepare the victim once."""
         self._victim, self._seen = self.prepare(pl_module), 0
         self._unfinished = Unfinished.of(trainer, self.name, self.arguments(), self._victim.digest)
-        self._found: dict[str, list[Outcomes]] = {}
+        self._found: dict[str, Collected] = {}
         self._noticed: list[Outcomes] = []
         self._seconds: dict[str, float] = {}
 
@@ -142,19 +143,20 @@ class Attack(Callback):
             found = {k: ({a: v.detach().cpu().numpy() for a, v in r.outcomes().items()}, r.seconds) for k, r in new.items()}
             noticed = self._victim.noticed.arrays()
             self._unfinished.save(file, found, noticed)
-        self._noticed.append(noticed)
+        self._noticed = [together([*self._noticed, noticed])]
         for name, (outcomes, seconds) in found.items():
-            self._found.setdefault(name, []).append(outcomes)
+            self._found.setdefault(name, Collected()).add(outcomes)
             self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put together what all ranks found: rows, outcomes per input, loggers."""
         self._noticed.append({"flags": np.array(sorted(self._victim.flags), dtype=np.str_)})
-        gathered = collectives.gather((self._found, self._seconds, self._noticed))
+        mine = {name: found.arrays() for name, found in self._found.items()}
+        gathered = collectives.gather((mine, self._seconds, self._noticed))
         self._noticed = [some for *_, noticed in gathered for some in noticed]
         self.rows = ()
         for name, part in self.parts().items():
-            found = [outcomes for mine, *_ in gathered for outcomes in mine.get(name, [])]
+            found = [theirs[name] for theirs, *_ in gathered if name in theirs]
             self.rows += self._enter(trainer, name, part, found, max(seconds.get(name, 0.0) for _, seconds, _ in gathered))
         if trainer.is_global_zero:
             self._unfinished.forget()

@@ -54,9 +54,8 @@ def doubts(noticed: Iterable[Mapping[str, NDArray[Any]]], outcomes: Mapping[str,
         outcomes: of all inputs.
         goal: the attack's; None: it has none. white: whether it follows gradients.
     """
-    parts = list(noticed)
-    found = {str(flag) for part in parts for flag in part.get("flags", ())}
-    answers, gradients = (_sum([part[k] for part in parts if k in part]) for k in ("answers", "gradients"))
+    told = together(noticed)
+    found, answers, gradients = {str(flag) for flag in told["flags"]}, told["answers"], told["gradients"]
     if white and len(gradients) and gradients[1] >= FLAT * gradients[0] > 0:
         found.add("no gradient")
     if len(answers) and len(outcomes["index"]) >= ENOUGH * len(answers) and (answers == 0).any():
@@ -66,6 +65,14 @@ def doubts(noticed: Iterable[Mapping[str, NDArray[Any]]], outcomes: Mapping[str,
     if goal is not None and not outcomes["eligible"].any():
         found.add("nothing attacked")
     return sorted(found)
+
+
+def together(noticed: Iterable[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Of several batches as if they were one: all flags, and sums of the counts."""
+    parts = list(noticed)
+    flags = sorted({str(flag) for part in parts for flag in part.get("flags", ())})
+    out: dict[str, NDArray[Any]] = {"flags": np.array(flags, dtype=np.str_)}
+    return out | {k: _sum([part[k] for part in parts if k in part]) for k in ("answers", "gradients")}
 
 
 def _sum(arrays: list[NDArray[Any]]) -> NDArray[Any]:
