@@ -56,9 +56,13 @@ def final_test(trainer: Trainer, model: LightningModule, datamodule: LightningDa
     row = Row(**common, plugin="accuracy", **found)
     if trainer.is_global_zero:
         trainer.rows.write([row, *(Row(**common, plugin="size", metric=name, value=value) for name, value in _size(model).items())])
-    for attack in callbacks:
-        if isinstance(attack, TrainingAttack):
-            attack.after_training(trainer, model, answers)
+    try:
+        for attack in callbacks:
+            if isinstance(attack, TrainingAttack):
+                attack.after_training(trainer, model, answers)
+    finally:
+        if trainer.jobs is not None:  # what attacks had trained (a clean twin) was begun after the test loop's own teardown
+            trainer.jobs.teardown(trainer, model, "test")
     return row
 
 
