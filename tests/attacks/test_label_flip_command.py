@@ -46,8 +46,8 @@ def test_rates_share_a_clean_twin_that_nothing_touches(tmp_path, monkeypatch, ca
     [
         ("--attacks.label_flip.rate=1.5", "rate: 1.5 is not in [0, 1]"),
         ("--attacks.label_flip.flips=pairwize", "unknown flips 'pairwize'"),
-        ('--attacks.label_flip.flips=pairwise --attacks.label_flip.pairs={3: 3}', "pairs: 3 → 3 flips nothing"),
-        ('--attacks.label_flip.flips=pairwise --attacks.label_flip.pairs={3: 12}', "there is no class 12"),
+        ("--attacks.label_flip.flips=pairwise --attacks.label_flip.pairs={3: 3}", "pairs: 3 → 3 flips nothing"),
+        ("--attacks.label_flip.flips=pairwise --attacks.label_flip.pairs={3: 12}", "there is no class 12"),
     ],
 )
 def test_wrong_values_end_in_one_line(flags, says, tmp_path, monkeypatch, capsys):
