@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 
 from robnas._version import __version__
@@ -38,6 +39,7 @@ TRAINER_VERBS = ("fit", "validate", "test", "predict", "attack", "probe")
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line. Exits with 0, or with 2 after one line on stderr where the user gave a wrong value; a bug is raised."""
     words = list(sys.argv[1:] if argv is None else argv)
+    warnings.formatwarning = _in_words
     try:
         dispatch(words)
     except UserError as error:
@@ -111,6 +113,14 @@ def _new(words: list[str]) -> None:
 
 _LIGHT: dict[str, Callable[[list[str]], None]] = {"list": _list, "cell": _cell, "export": _export, "match": _match, "new": _new}
 """The verbs that start without torch; whose help does, where they need it for their work."""
+
+
+def _in_words(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """What a user is warned of, without the line of code that noticed it; of other warnings that line is the point."""
+    return f"warning: {message}\n" if category is UserWarning else _AS_PYTHON(message, category, filename, lineno, line)
+
+
+_AS_PYTHON = warnings.formatwarning
 
 
 def _say(message: str) -> None:

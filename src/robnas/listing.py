@@ -141,7 +141,7 @@ def _runs(root: str, children: bool = False) -> list[Entry]:
         entry: Entry = {
             "name": str(job.folder),
             "about": job.experiment,
-            "model": str(job.facts.get("network") or _model(rows)),
+            "model": _model(rows, str(job.facts.get("network") or "")),
             "state": job.state(),
             "created": str(job.facts.get("created", ""))[:16].replace("T", " "),
             "found": _found(rows),
@@ -168,9 +168,10 @@ def _rows(folder: Path) -> "list[Row]":
     return Rows(folder / "results.jsonl").read()
 
 
-def _model(rows: "list[Row]") -> str:
-    """What an evaluation's rows call the model that they are about: of attacks and probes alone, a training's say what its note says."""
-    return next((row.model for row in rows if row.kind in ("attack", "probe") and row.model), "")
+def _model(rows: "list[Row]", network: str) -> str:
+    """As a training's note says; of attacks and probes alone, and where a training was attacked, as rows call the model."""
+    names = [row.model for row in rows if row.kind in ("attack", "probe") and row.model]
+    return next((name for name in names if " + " in name), network or next(iter(names), ""))
 
 
 def _found(rows: "list[Row]") -> str:
@@ -186,6 +187,8 @@ def _found(rows: "list[Row]") -> str:
     for row in sorted(rows, key=lambda row: row.metric != shown):
         if row.kind == "train" and row.metric == "parameters" and row.value is not None:
             said.append(f"{units.human(int(row.value))} parameters")
+        if row.access == "training" and row.metric == "cad" and row.value is not None and row.ci:
+            said.append(f"CAD of {row.plugin} {100 * row.value:.1f} [{floor(100 * row.ci[0])}, {ceil(100 * row.ci[1])}] n={row.n}")
         if row.metric in (shown, "asr") and row.value is not None and row.ci:
             goal = str(row.params.get("goal", "")).replace("_", " ")
             eps = row.params.get("eps")

@@ -178,7 +178,10 @@ def outcomes_name(name: str, params: Mapping[str, Any], *others: Any) -> str:
 
 
 def of_trainer(trainer: Any) -> tuple[Rows, dict[str, Any]]:
-    """Where a trainer's rows go (`trainer.rows`, else in its root folder), and their origin (`trainer.provenance`, else little)."""
+    """Where a trainer's rows go (`trainer.rows`, else in its root folder), and their origin (`trainer.provenance`, else little).
+
+    A model whose training was attacked, or defended, is called so: "resnet + badnets".
+    """
     rows = getattr(trainer, "rows", None) or Rows(Path(trainer.default_root_dir) / "results.jsonl")
     data, module = getattr(trainer, "datamodule", None), getattr(trainer, "lightning_module", None)
     origin = {
@@ -187,6 +190,8 @@ def of_trainer(trainer: Any) -> tuple[Rows, dict[str, Any]]:
         "versions": versions(),
     }
     origin |= {k: v for k, v in (getattr(trainer, "provenance", None) or {}).items() if k in _ORDER}
+    done = [name for mark in ("attacked", "defended") for name in getattr(module, mark, {})]  # to its training
+    origin["model"] = " + ".join([str(origin["model"]), *done]) if done else origin["model"]
     return rows, origin
 
 

@@ -56,6 +56,7 @@ def test_rows_checkpoint_and_outcomes_say_what_was_done(tmp_path):
     store = Rows(tmp_path / "results.jsonl")
     (cad,) = (r for r in store.read() if r.metric == "cad")
     assert cad.access == "training"
+    assert cad.model == row.model == "Classifier + shift"
     assert cad.value == pytest.approx(1 - row.value)
     assert cad.ci[0] <= cad.value <= cad.ci[1]
     assert store.read_outcomes(cad)["index"].tolist() == list(range(360))

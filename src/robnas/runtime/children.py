@@ -38,7 +38,8 @@ class Children(Callback):
         self.quiet = trainer.progress_bar_callback is None
 
     def __call__(self, commands: Sequence[Sequence[str]], workers: int | None = None) -> list[Path | None]:
-        """argv of each, without "robnas" → the run folder that it worked in; None where it failed twice, which is said in a line.
+        """argv of each, without "robnas" → the run folder that it worked in; None where it failed twice, which is said in a line: a child
+        of a search then has the worst score, a shadow counts for nothing.
 
         workers: commands at a time; None: one for each CUDA device, or for each core.
         """
@@ -54,7 +55,7 @@ class Children(Callback):
         for i, outcome in zip(failed, self._pool.run([commands[i] for i in failed]), strict=True):
             outcomes[i] = outcome
             if not outcome.good:
-                print(f"a child failed twice and has the worst score: {outcome}", flush=True)
+                print(f"failed twice: {outcome}", flush=True)
         return [outcome.folder if outcome.good else None for outcome in outcomes]
 
     def _ended(self, outcome: Outcome) -> None:
