@@ -69,9 +69,9 @@ class Knockoff(Stealing):
         while int(left.sum()):
             drawn: list[tuple[int, Tensor]] = []
             index = []
-            for k in range(min(self.at_once, int(left.sum()))):
+            for u in self._chances(pool.seed, len(self._noted["action"]), min(self.at_once, int(left.sum()))):
                 policy = bandit.policy(left > 0)
-                a = pull(policy, self._chance(pool.seed, len(self._noted["action"]) + k))
+                a = pull(policy, u)
                 left[a] -= 1
                 index.append(lines[a][int(left[a])])
                 drawn.append((a, policy))
@@ -90,8 +90,9 @@ class Knockoff(Stealing):
         return {name: torch.tensor(values, dtype=torch.float64) for name, values in self._noted.items()}
 
     @staticmethod
-    def _chance(seed: int, query: int) -> float:
-        return float(seeds.uniform(torch.tensor([query]), (1,), seed, "action", dtype=torch.float64))
+    def _chances(seed: int, first: int, n: int) -> list[float]:
+        """In [0, 1), a number for each query: `first` and those after it."""
+        return [u for (u,) in seeds.uniform(torch.arange(first, first + n), (1,), seed, "action", dtype=torch.float64).tolist()]
 
 
 def _shuffled(pool: Pool) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -30,7 +31,7 @@ class Table(NamedTuple):
 
 
 class Ledger:
-    """While it runs a theft writes into `queries.part`: what will be asked, then, once it is there, the answer; each flushed to the disk.
+    """While it runs a theft writes into `queries.part`: what will be asked, then, once it is there, the answer.
 
     Killed in between, nobody knows whether the victim has answered: these few are asked again, and counted twice. So `asked` is never
     less than what the victim was sent; it is more only where a kill came between the note and the question. All else is asked once.
@@ -44,7 +45,7 @@ class Ledger:
     def __init__(self, folder: Path, theft: str) -> None:
         self.file, self.part, self.theft = folder / FILE, folder / PART, theft
         self.past: list[tuple[Array, Array]] = []
-        self._again = 0
+        self._again, self._synced = 0, 0.0
         self._noted: list[tuple[Array, Array]] = []
         self._asking: Array | None = None
 
@@ -86,12 +87,15 @@ class Ledger:
         return Table(index, answers, asked, more)
 
     def _write(self, array: Array) -> None:
+        """A kill takes nothing of what was written; a loss of power may take the last second, which is then asked again uncounted."""
         record = io.BytesIO()
         np.lib.format.write_array(record, array, allow_pickle=False)
         with self.part.open("ab") as file:
             file.write(record.getvalue())
             file.flush()
-            os.fsync(file.fileno())
+            if time.monotonic() - self._synced > 1:
+                os.fsync(file.fileno())
+                self._synced = time.monotonic()
 
     def _read(self) -> None:
         """Whole records; a torn one at the end, which a kill has left, is cut off."""

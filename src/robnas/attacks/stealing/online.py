@@ -33,8 +33,10 @@ class Online:
     def learn(self, x: Tensor, p: Tensor) -> Tensor:
         """x: [n, C, H, W] in [0, 1]; p: [n, m] what was answered, NaN where nothing was → [n, m] logits before, float64 on the CPU."""
         self.model.train(len(x) > 1)
-        with torch.random.fork_rng():
-            torch.manual_seed(seeds.derive(self._seed, "online", self._steps))
+        cpu = self._first.device.type == "cpu"
+        with torch.random.fork_rng([] if cpu else [self._first.device]):
+            # `torch.manual_seed` would note stack traces, which takes longer than a query
+            (torch.default_generator.manual_seed if cpu else torch.manual_seed)(seeds.derive(self._seed, "online", self._steps))
             logits: Tensor = self.model(x.to(self._first))
         self._steps += 1
         known = ~p.isnan().any(1)
