@@ -59,7 +59,7 @@ IGNORED: dict[str, str] = {
 
 WRITTEN = (
     *("config.yaml", "job.json", "metrics.csv", "evaluation.csv", "results.jsonl", "outcomes", "checkpoints", "genotype.yaml", "figures"),
-    *("wandb", "log.txt", "children", "genotypes.jsonl", "membership.npz", "poison.npz", "queries.npz", "queries.part"),
+    *("wandb", "log.txt", "children", "genotypes.jsonl", "membership.npz", "poison.npz", "trigger.npz", "queries.npz", "queries.part"),
 )
 """What robnas writes into a job's folder; starting anew removes these and nothing else."""
 

@@ -29,6 +29,8 @@ def command(name: str) -> str:
     if name in EVALUATING:
         verb = "attack" if "attacks" in read_file(SHIPPED[name]) else "probe"
         return f"{verb} --config classify --config {name}"
+    if "class_path" not in read_file(SHIPPED[name])["model"]:  # a run is its beginning, and its model that run's
+        return f"fit --config classify --config {name}"
     return f"fit --config {name}"
 
 

@@ -70,7 +70,8 @@ def _require_class(config: dict[str, Any], place: tuple[str, ...]) -> None:
     if isinstance(block, dict) and "class_path" not in block:
         others = [name for name, other in holder.items() if isinstance(other, dict) and "class_path" in other] if len(place) > 1 else []
         near = f"; the blocks are {', '.join(others)}" if others else ""
-        raise UserError(f"{dotted(place)} has arguments but no class{near}: --{dotted(place)}=NAME names one")
+        run = ", or --init_from RUN its run" if place == ("model",) else ""
+        raise UserError(f"{dotted(place)} has arguments but no class{near}: --{dotted(place)}=NAME names one{run}")
 
 
 def _number(value: Any) -> Any:
