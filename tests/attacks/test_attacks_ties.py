@@ -1,11 +1,14 @@
 """Where two images are equally good the older one stays, and what stands exactly on a threshold: as the algorithms are printed."""
 
+import numpy as np
 import pytest
 import torch
 
 from robnas.attacks import APGD, PGD, HopSkipJump, Square, State, boundary
 from robnas.attacks.apgd import checkpoints
 from robnas.attacks.goal import Goal
+from robnas.attacks.hopskipjump import settle
+from robnas.attacks.result import EvasionResult
 from small_victims import Linear, images, trained
 
 
@@ -79,6 +82,20 @@ def test_what_was_wrong_before_and_resists_ends_with_the_last_image():
     assert torch.equal(r.prediction, model(r.x_adv).argmax(1))
 
 
+def test_an_error_in_a_smaller_ball_is_nothing_to_inherit():
+    """The first input broke there, the second ended on a third class (no target, but wrong), the third gave no numbers, the last stood."""
+    x, label = images(4), torch.zeros(4, dtype=torch.int64)
+    clean = torch.tensor([[1.0, 0.0, 0.0]]).repeat(4, 1)
+    smaller, larger = (EvasionResult.before(x, clean, Goal(label, label + 1), torch.arange(4), True) for _ in range(2))
+    smaller.x_adv, smaller.prediction = 1 - x, torch.tensor([1, 2, 2, 0])
+    smaller.success, smaller.errored, smaller.robust = (torch.arange(4) == n for n in (0, 2, 3))
+    larger.inherit(smaller)
+    assert larger.success.tolist() == [True, False, False, False]
+    assert larger.robust.tolist() == [False, False, True, True]
+    assert larger.prediction.tolist() == [1, 2, 0, 0]
+    assert torch.equal(larger.x_adv, torch.cat([1 - x[:2], x[2:]]))
+
+
 def test_the_last_step_of_hopskipjump_is_projected_and_counts(monkeypatch):
     w = torch.randn(48, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     x = images(6, side=4) * 0.4 + 0.3
@@ -86,3 +103,41 @@ def test_the_last_step_of_hopskipjump_is_projected_and_counts(monkeypatch):
     after = attack(model, x).distance
     monkeypatch.setattr(boundary, "jump", lambda phi, s, direction, size: s.x_t)
     assert (after < 0.97 * attack(model, x).distance).all()
+
+
+def test_the_radius_drawn_from_is_that_of_the_norm():
+    """ε, or from where on the ball holds all images: 1 in L∞, √d in L2 (d = 48)."""
+    x = images(1, side=4)
+    assert [PGD(eps, norm="l2").reach(x) for eps in (0.3, 5.0, torch.inf)] == pytest.approx([0.3, 5, 48**0.5])
+    assert [PGD(eps).reach(x) for eps in (0.3, torch.inf)] == [0.3, 1]
+
+
+def hand(n=2):
+    s = State(images(n, side=4) * 0.2 + 0.4, Goal(torch.zeros(n, dtype=torch.int64)), torch.arange(n))
+    s.x_t = s.best = s.x + 0.1
+    return s
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_where_every_direction_answers_the_same_their_sum_is_the_estimate(always):
+    """As in the authors' code: with φ̄ = ±1 taken off nothing would be left to go along."""
+    s = hand()
+    v = boundary.normal(lambda u, rows: torch.full((len(u),), always), s, torch.full((2,), 0.01, dtype=torch.float64), 10)
+    s._draws = 0
+    u = boundary.directions.gaussian(s.streams(10).flatten(), s.x).view(2, 10, -1)
+    plain = (u / u.norm(dim=2, keepdim=True)).sum(1) * (1 if always else -1)
+    assert torch.allclose(v.flatten(1), plain / plain.norm(dim=1, keepdim=True))
+
+
+def test_what_is_found_settles_outside_the_boundary_where_the_goal_is_reached_there():
+    s = hand()
+    out = settle(lambda images: torch.tensor([True, False]), s)
+    assert torch.allclose(out[0] - s.x[0], torch.full_like(s.x[0], 0.1 * (1 + torch.finfo(torch.float64).eps ** 0.5)), rtol=1e-12, atol=0)
+    assert torch.equal(out[1], s.best[1])
+
+
+def test_the_interval_of_the_median_by_hand():
+    """n = 100: ranks ⌊50 − 9.8⌋ = 40 and 1 + ⌈50 + 9.8⌉ = 61, from 1."""
+    yes = np.ones(100, dtype=bool)
+    found = {"distance": np.arange(1.0, 101)[::-1], "success": yes, "correct": yes}
+    assert HopSkipJump().numbers(found)["median_distance"] == (50.5, 100, (40.0, 61.0), "order statistics", ())
