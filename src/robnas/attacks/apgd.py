@@ -92,7 +92,10 @@ class APGD(Evasion):
         return self.uniform_in_ball(s)
 
     def step(self, victim: WhiteBox, s: State) -> Tensor:
-        """From x_k to x_{k+1}. A checkpoint's choice is made once f(x_k) is known, a step later than printed, as in its authors' code."""
+        """From x_k to x_{k+1}. A checkpoint's choice is made once f(x_k) is known, a step later than printed, as in its authors' code.
+
+        Of equal images the older one is x_max, equal values are no rise, and with exactly ρ of rises η stays: >, > and <, as printed.
+        """
         logits, gradient = victim.logits_and_gradient(s.x_t, s.goal)
         f, x_k = self.losses(s.goal, logits), s.x_t
         s.rises, s.f = s.rises + (f > s.f), f

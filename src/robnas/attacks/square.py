@@ -70,7 +70,7 @@ class Square(Evasion):
         return self._scaled(bumps.tiled(self._patterns(side, s), (u[..., 0] < 0.5).long(), signs(u[..., 1:]), s.x), s)
 
     def step(self, victim: BlackBox, s: State) -> Tensor:
-        """One query. What is better than the best so far takes its place; the next is tried from there."""
+        """One query. What is better than the best so far, not as good (Algorithm 1), takes its place; the next is tried from there."""
         logits: Tensor = victim.scores(s.x_t).clamp(min=torch.finfo(s.x.dtype).tiny).log()
         f = self.losses(s.goal, logits)
         better = f > s.f_best
