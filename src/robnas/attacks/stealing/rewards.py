@@ -32,7 +32,8 @@ class Running(NamedTuple):
 
     def normalise(self, value: Tensor) -> Tensor:
         """[k] → how many standard deviations above the mean."""
-        return torch.div(value - self.mean, torch.sqrt(self.variance + SMALLEST))
+        normalised: Tensor = (value - self.mean) / (self.variance + SMALLEST).sqrt()
+        return normalised
 
 
 def certainty(p: Tensor) -> Tensor:
