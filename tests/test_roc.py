@@ -1,6 +1,7 @@
 """AUC, TPR at a FPR, balanced accuracy and their intervals: by hand, by scikit-learn, by resampling."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -33,10 +34,12 @@ def test_auc_is_that_of_scikit_learn(seed, ties):
 
 def test_delong_by_hand():
     found = roc.auc([0.8, 0.6, 0.7], [0.5, 0.65])  # placements 1, ½, 1 and 0, ⅓
-    half = 1.959964 * math.sqrt((1 / 12) / 3 + (1 / 18) / 2)
+    half = 1.959964 * math.sqrt((1 / 12) / 3 + (1 / 18) / 2) / (5 / 36)
     assert found.value == pytest.approx(5 / 6)
-    assert found.ci == pytest.approx((5 / 6 - half, 1.0))
-    assert found.ci_method == "delong"
+    assert found.ci == pytest.approx([1 / (1 + math.exp(-(math.log(5) + side * half))) for side in (-1, 1)], rel=1e-6)
+    assert found.ci_method == "delong, logit"
+    mirrored = roc.auc([0.5, 0.65], [0.8, 0.6, 0.7])
+    assert mirrored.ci == pytest.approx((1 - found.ci[1], 1 - found.ci[0]), rel=1e-12)
 
 
 def test_delong_is_near_a_bootstrap():
@@ -46,10 +49,26 @@ def test_delong_is_near_a_bootstrap():
     assert roc.auc(x, y).ci == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.006)
 
 
-def test_delong_holds_the_truth_as_often_as_it_says():
-    truth = 0.5 * (1 + math.erf(0.5 / math.sqrt(2) / math.sqrt(2)))  # Φ(½/√2)
-    inside = [low <= truth <= high for low, high in (roc.auc(*groups(ties=False, seed=s)).ci for s in range(400))]
-    assert 0.92 < np.mean(inside) < 0.98
+@pytest.mark.parametrize(("shift", "m", "n"), [(0.0, 70, 90), (0.5, 70, 90), (2.0, 50, 50), (3.0, 50, 50), (3.0, 20, 20), (1.0, 10, 10)])
+def test_an_auc_interval_holds_the_truth_as_often_as_it_says(shift, m, n):
+    truth, rng = 0.5 * (1 + math.erf(shift / 2)), np.random.default_rng(0)  # Φ(shift / √2)
+    ends = np.array([roc.auc(rng.normal(shift, 1, m), rng.normal(0, 1, n)).ci for _ in range(400)])
+    below, above = (ends[:, 1] < truth).mean(), (ends[:, 0] > truth).mean()
+    assert below + above < 0.09
+    assert above < 0.08  # an interval of AUC ± z σ̂ lies above an AUC of 0.98 a fifth of the time
+
+
+@pytest.mark.parametrize(("shift", "m", "n", "fpr"), [(2, 50, 1000, 0.01), (3, 100, 100, 0.1)])
+def test_a_tpr_interval_holds_the_truth_and_is_never_narrower_than_wilsons(shift, m, n, fpr):
+    normal, rng, inside = NormalDist(), np.random.default_rng(0), []
+    truth = 1 - normal.cdf(normal.inv_cdf(1 - fpr) - shift)
+    for _ in range(120):
+        value, (low, high), *_ = roc.tpr_at(rng.normal(shift, 1, m), rng.normal(0, 1, n), fpr)
+        least, most = wilson(round(value * m), m)
+        assert low <= least
+        assert high >= most
+        inside.append(low <= truth <= high)
+    assert np.mean(inside) > 0.9
 
 
 def test_groups_wholly_apart_are_no_certainty():

@@ -29,10 +29,11 @@ class Estimate(NamedTuple):
 
 
 def auc(positive: ArrayLike, negative: ArrayLike, confidence: float = 0.95) -> Estimate:
-    """P(a positive's score > a negative's), ties counted half. Interval by DeLong, DeLong and Clarke-Pearson (1988), cut to [0, 1].
+    """P(a positive's score > a negative's), ties counted half. positive: [m], negative: [n].
 
-    Where that has no width (groups wholly apart, one score for all, or a group of one) by Newcombe (2006), method 5.
-    positive: [m], negative: [n].
+    Interval by the variance of DeLong, DeLong and Clarke-Pearson (1988) on the logit scale (Pepe, 2003, §5.2.4): symmetric about the AUC
+    itself it holds an AUC of 0.98 of 50 + 50 scores four times in five, and always errs to the flattering side. Where there is no
+    variance (groups wholly apart, one score for all, or a group of one) by Newcombe (2006), method 5.
     """
     x, y = _scores(positive), _scores(negative)
     if not (len(x) and len(y)):
@@ -42,8 +43,8 @@ def auc(positive: ArrayLike, negative: ArrayLike, confidence: float = 0.95) -> E
     variance = float(higher.var(ddof=1) / len(x) + lower.var(ddof=1) / len(y)) if min(len(x), len(y)) > 1 else 0.0
     if variance < 1e-18:
         return Estimate(value, newcombe(value, len(x), len(y), confidence), "newcombe")
-    half = _z(confidence) * math.sqrt(variance)
-    return Estimate(value, (max(0.0, value - half), min(1.0, value + half)), "delong")
+    far = math.exp(-_z(confidence) * math.sqrt(variance) / (value * (1 - value)))  # of the odds; 0 < value < 1, or nothing would vary
+    return Estimate(value, (value * far / (value * far + 1 - value), value / (value + far * (1 - value))), "delong, logit")
 
 
 def folded(signed: Estimate) -> Estimate:

@@ -119,7 +119,7 @@ def test_rows_say_all_that_was_found(tmp_path):
     assert rows["auc"].value == pytest.approx(roc_auc_score(o["member"], o["score"]))
     low, high = rows["auc"].ci
     assert low < rows["auc"].value < high
-    assert rows["auc"].ci_method == "delong"
+    assert rows["auc"].ci_method == "delong, logit"
     assert "folded_auc" not in rows
     assert rows["tpr_at_fpr_0.1"].value is not None
     for fpr, need in (("0.01", "1,000"), ("0.001", "10,000")):
