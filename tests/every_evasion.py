@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from robnas.attacks import APGD, NES, PGD, Ensemble, EpsSweep, HopSkipJump, Square
+from robnas.attacks import APGD, NES, PGD, Ensemble, EpsSweep, HopSkipJump, Noise, Square
 
 Make = Callable[..., Any]
 
@@ -19,6 +19,8 @@ SINGLE: dict[str, Make] = {
     "square": lambda **k: Square(8 / 255, 30, **k),
     "square_l2": lambda **k: Square(0.4, 30, norm="l2", **k),
     "nes": lambda **k: NES(8 / 255, steps=3, n_queries=20, **k),
+    "noise": lambda **k: Noise(0.2, 10, **k),
+    "noise_l2": lambda **k: Noise(2.0, 10, norm="l2", **k),
     "hopskipjump": lambda **k: HopSkipJump(2, 10, 20, **k),
     "hopskipjump_linf": lambda **k: HopSkipJump(2, 10, 20, norm="linf", **k),
     "ensemble": lambda **k: Ensemble(6 / 255, steps=4, n_targets=2, n_queries=10, **k),
