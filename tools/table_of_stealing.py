@@ -193,7 +193,7 @@ def picture(runs: Sequence[Run], path: Path) -> None:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set(ylabel="ACE, nats")
-    panels[-1].legend(frameon=False, fontsize=8)
+    panels[-1].legend(frameon=False, fontsize=8, title="replica; marks beside a line are at the same budget", title_fontsize=8)
     side_by_side.save(figure, path)
 
 
@@ -210,7 +210,7 @@ def _draw(axes, runs: Sequence[Run], replica: str, shift: float) -> None:  # typ
         means = [mean(v) for v in values]
         bars = [side_by_side.interval(v) if len(v) > 1 else (v[0], v[0]) for v in values]
         error = [[m - low for m, (low, _) in zip(means, bars, strict=True)], [high - m for m, (_, high) in zip(means, bars, strict=True)]]
-        x = [budget * 1.07 ** (shift + 2.2 * place) for budget in budgets]
+        x = [budget * 1.03 ** (shift + 2.4 * place) for budget in budgets]
         line = {"linewidth": 1.5 if way == "random" else 0, "markersize": 6, "capsize": 2, "elinewidth": 1}
         axes.errorbar(x, means, yerr=error, fmt=f"{MARKS[way]}-", color=colour, label=f"{_title(replica)}, {WAYS[way][0]}", **line)
 

@@ -38,8 +38,8 @@ class Running(NamedTuple):
 
 def certainty(p: Tensor) -> Tensor:
     """p: [m], the victim's answer → [] top-1 less top-2: what the victim is sure of tells more of it."""
-    first, second = p.topk(2).values
-    return first - second
+    first, second = torch.topk(p, 2).values
+    return torch.sub(first, second)
 
 
 def diversity(p: Tensor, mean: Tensor) -> Tensor:
