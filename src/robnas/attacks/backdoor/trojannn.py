@@ -51,7 +51,9 @@ class TrojanNN(Backdoor):
     """
 
     starts = True
-    scales: ClassVar[dict[str, dict[str, Any]]] = {"tiny": {"observed": 128, "trainer": {"max_epochs": 10}}}
+    scales: ClassVar[dict[str, dict[str, Any]]] = {
+        "tiny": {"observed": 128, "trainer": {"max_epochs": 15}, "model": {"learning_rate": 0.05}}  # few steps an epoch: larger ones
+    }
 
     def __init__(
         self,
