@@ -98,6 +98,30 @@ def test_half_of_the_bumps_lie_on_their_side(first):
     assert 0.4 < other.double().mean() < 0.6
 
 
+def test_a_moved_bump_is_algorithm_3_written_out_plainly():
+    """From images that were cut to [0, 1], so that a part of ε is unused and shared among the channels."""
+    eps, side, x = 2.0, 5, images(8, side=9)
+    s = State(x, Goal(torch.zeros(8, dtype=torch.int64)), torch.arange(8))
+    attack = Square(eps, 1000, p_init=0.2, norm="l2")
+    s.x_best = attack.start(s)
+    drawn = s._draws
+    out = attack._moved_bump(s)
+    s._draws = drawn
+    for i, u in enumerate(s.uniform(shape=(8,)).tolist()):
+        top, left, top_2, left_2 = (int(v * (9 - side + 1)) for v in u[:4])
+        one, two = ((slice(a, a + side), slice(b, b + side)) for a, b in ((top, left), (top_2, left_2)))
+        nu = s.x_best[i] - x[i]
+        unused, union, moved = eps**2 - float(nu.square().sum()), torch.zeros(9, 9, dtype=torch.bool), nu.clone()
+        assert unused > 0.01
+        union[one] = union[two] = True
+        moved[:, *two] = 0
+        for c in range(3):
+            old = nu[c][one]
+            new = pair(side)[int(u[4] < 0.5)] * (-1 if u[5 + c] < 0.5 else 1) + old / old.norm()
+            moved[c][one] = new / new.norm() * (nu[c][union].square().sum() + unused / 3).sqrt()
+        assert torch.allclose(out[i], (x[i] + eps * moved / moved.norm()).clamp(0, 1), atol=1e-12)
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_results_do_not_know_the_batch(norm):
     model, x, y = trained()

@@ -141,3 +141,20 @@ def test_the_interval_of_the_median_by_hand():
     yes = np.ones(100, dtype=bool)
     found = {"distance": np.arange(1.0, 101)[::-1], "success": yes, "correct": yes}
     assert HopSkipJump().numbers(found)["median_distance"] == (50.5, 100, (40.0, 61.0), "order statistics", ())
+
+
+def test_the_first_estimate_looks_a_tenth_around_and_later_ones_as_far_as_theta_says(monkeypatch):
+    """δ₁ = 0.1 whatever the distance; then √d θ of the distance, d = 48 and θ = 48^−1.5."""
+    asked, normal = [], boundary.normal
+    monkeypatch.setattr(boundary, "normal", lambda phi, s, delta, n: asked.append((delta, s.near)) or normal(phi, s, delta, n))
+    w = torch.randn(48, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = images(3, side=4) * 0.4 + 0.3
+    HopSkipJump(2, 20, 20)(Linear(w, b=-float((x.flatten(1) @ w).mean())), x)
+    (first, _), (second, far) = asked
+    assert first.tolist() == [0.1] * 3
+    assert torch.allclose(second, far / 48)
+
+
+def test_a_confidence_must_be_exceeded():
+    logits = torch.tensor([[0.0, 0.0], [0.0, 0.1]], dtype=torch.float64)
+    assert Goal(torch.tensor([0, 0]), confidence=0.5).reached(logits).tolist() == [False, True]
