@@ -7,7 +7,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
@@ -122,19 +122,21 @@ class Rows:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(self.path.parent):
             old = [line for line in self._lines() if line.strip() and _line_key(line) not in new]
-            text = "".join(f"{line}\n" for line in [*old, *new.values()])
-            atomic.write(self.path, text)
+            self._replace("".join(f"{line}\n" for line in [*old, *new.values()]))
 
-    def amend(self, judged: Mapping[str, Mapping[str, Any]]) -> None:
+    def amend(self, judge: Callable[[], Mapping[str, Mapping[str, Any]]]) -> None:
         """Change some fields of rows that are there: `Row.key` → fields. All else stays as it is; where nothing is new, so does the file.
 
         All or nothing, also if killed in between.
+
+        Args:
+            judge: called once nobody else can write; what it reads of these rows is what they are when they change.
         """
         with _locked(self.path.parent):
-            lines = self._lines()
+            judged, lines = judge(), self._lines()
             amended = [_amended(line, judged.get(_line_key(line) or "", {})) for line in lines]
             if amended != lines:
-                atomic.write(self.path, "\n".join(amended))
+                self._replace("\n".join(amended))
 
     def read(self) -> list[Row]:
         """All rows, oldest first."""
@@ -164,11 +166,15 @@ class Rows:
         path = self.path.parent / row.outcomes if row.outcomes else None
         if path is None or not path.is_file():
             raise UserError(f"no outcomes per input for {row.plugin} {row.metric} at {path or self.path}")
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:  # NumPy leaves half a file open
             return dict(content)
 
     def _lines(self) -> list[str]:
-        return self.path.read_text(errors="replace").split("\n") if self.path.exists() else []
+        return self.path.read_bytes().decode(errors="surrogateescape").split("\n") if self.path.exists() else []
+
+    def _replace(self, text: str) -> None:
+        with atomic.replacing(self.path) as file:  # bytes that are no text, in a line that is not ours, stay as they were
+            file.write(text.encode(errors="surrogateescape"))
 
 
 def outcomes_name(name: str, params: Mapping[str, Any], *others: Any) -> str:

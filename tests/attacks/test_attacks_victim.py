@@ -363,6 +363,37 @@ def test_works_inside_inference_mode_and_in_float32():
     assert inside.x_adv.dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("original", "fast", "same"), [(1, 1, True), (1, -1, False), (0, 0, True), (1, 0, False), (None, 1, True), (1, None, False)]
+)
+def test_gradients_of_the_fast_copy_are_compared(original, fast, same):
+    """Of the same function: as they are, reversed, zero; None: the backward pass raises."""
+
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, by):
+            ctx.by = by
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * ctx.by, None  # None * raises TypeError
+
+    class Model(nn.Module):
+        def __init__(self, by):
+            super().__init__()
+            self.by, self.body = by, convolutional()
+
+        def forward(self, x):
+            return self.body(Scaled.apply(x, self.by))
+
+    s = state(4)
+    victim = Victim(Model(original).eval(), Model(fast).eval(), "fast")
+    victim.judge(s.x)
+    assert victim.prepared == ("fast" if same else "as given (the fast copy has other gradients)")
+    assert victim.flags == set()
+
+
 def test_a_backward_pass_of_the_users_own_is_kept():
     """Straight-through rounding: torch.fx would trace the rounding alone, whose gradient is zero."""
 

@@ -192,6 +192,18 @@ def test_a_few_inputs_say_nothing_of_classes():
         assert doubts([kept], outcomes, "untargeted", white=True) == flags
 
 
+def test_data_sorted_by_class_say_nothing_of_classes_that_are_not_there():
+    label = np.repeat(np.arange(10), 200)[:1000]  # the first thousand: classes 0 to 4
+    eligible = np.ones(1000, dtype=bool)
+    answers = np.array([200] * 5 + [0] * 5)
+    assert doubts([{"answers": answers}], {"index": np.arange(1000), "eligible": eligible, "label": label}, "untargeted", white=True) == []
+    answers = np.array([200] * 4 + [0] * 6)
+    found = doubts([{"answers": answers}], {"index": np.arange(1000), "eligible": eligible, "label": label}, "untargeted", white=True)
+    assert found == ["class never predicted"]
+    alone = doubts([{"answers": np.array([1000, 0])}], {"index": label * 0, "eligible": eligible, "label": label * 0}, None, white=True)
+    assert alone == []  # one class is all that it was shown
+
+
 def test_one_gradient_in_ten_that_is_zero_is_told():
     for zeros, flags in ((9, []), (10, ["no gradient"])):
         noticed = Noticed()

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -134,6 +136,25 @@ def test_only_inputs_that_both_attacked_are_compared():
     assert made(trial(70), trial(np.ones(20, dtype=bool), "square", "score", index=np.arange(500, 520)))[0] == set()
 
 
+def test_inputs_that_were_wrong_before_are_not_compared():
+    """With `only_correct: false` noise breaks them as well as anything."""
+    every, wrong, right = np.ones(N, dtype=bool), np.arange(N) < 50, np.arange(N) >= 50
+    outcomes = {"index": np.arange(N), "eligible": every, "errored": ~every, "correct": right, "label": np.zeros(N, dtype=int)}
+    outcomes["distance"] = np.zeros(N)
+    weak, noise = trial(0), trial(0, "noise", "label")
+    found = judge(Trial.of(t.row, outcomes | {"success": wrong}) for t in (weak, noise))
+    assert found[weak.row.key]["noise"] == {"against": "noise", "n": 50, "worse": 0, "better": 0, "p": 1.0, "flagged": False}
+    errored = Trial.of(weak.row, outcomes | {"success": wrong, "errored": np.arange(N) < 60})
+    assert errored.index.tolist() == list(range(60, N))
+
+
+def test_other_images_under_the_same_numbers_are_not_compared():
+    strong, weak = trial(50), trial(60, "square", "score")
+    label = np.arange(N) % 10
+    assert made(replace(strong, label=label), replace(weak, label=label)) == [{"black box"}, set()]
+    assert made(replace(strong, label=label), replace(weak, label=label[::-1])) == [set(), set()]
+
+
 def test_the_most_telling_of_several_is_kept():
     found = judge([trial(50), trial(60, "square", "score"), trial(70, "nes", "score"), trial(40, "hop", "score")])
     assert next(iter(found.values()))["black box"]["against"] == "nes"
@@ -146,7 +167,8 @@ def store(folder, *rows: tuple[Row, np.ndarray]) -> Rows:
     out = Rows(folder / "results.jsonl")
     for n, (row, broken) in enumerate(rows):
         eligible, none = np.ones(len(broken), dtype=bool), np.zeros(len(broken), dtype=bool)
-        arrays = {"index": np.arange(len(broken)), "success": broken, "eligible": eligible, "errored": none}
+        arrays = {"index": np.arange(len(broken)), "success": broken, "eligible": eligible, "errored": none, "correct": eligible}
+        arrays["label"] = np.arange(len(broken)) % 10
         name = out.write_outcomes(f"{row.plugin}-{n}", arrays | {"distance": np.where(broken, 0.01, np.inf)})
         changed = [Row(**{**vars(row), "metric": m, "outcomes": name}) for m in ("asr", "robust_accuracy", "clean_accuracy")]
         out.write(changed)
@@ -208,6 +230,53 @@ def test_without_outcomes_no_check_is_made(tmp_path):
     assert all(not r.flags and not r.checks for r in rows.read())
 
 
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.3, 0.6, 0.9, 0.99])
+def test_a_file_that_is_cut_or_changed_is_as_if_gone(tmp_path, part):
+    rows = masked(tmp_path)
+    (file,) = (tmp_path / "outcomes").glob("square*")
+    whole = file.read_bytes()
+    n = int(part * len(whole))
+    for content in (whole[:n], whole[:n] + bytes(64) + whole[n + 64 :]):
+        file.write_bytes(content)
+        masking_rows.bring_up_to_date(rows, [("j", "a", "digits", 0)])
+        assert all(not r.flags for r in rows.read() if r.plugin == "pgd") or content == whole
+
+
+@pytest.mark.parametrize("odd", [{"eps": [0.1, 0.2]}, {"eps": "many"}, {"eps": None}, {"step_size": "inf"}, {"n_queries": "1,000"}])
+def test_what_others_wrote_into_params_stops_nothing(tmp_path, odd):
+    weak, strong = np.arange(N) < 50, np.arange(N) < 70
+    rows = store(tmp_path, (row(), weak), (row(plugin="square", access="score"), strong), (row(**odd), weak), (row(**odd, more=1), weak))
+    masking_rows.bring_up_to_date(rows, [("j", "a", "digits", 0)])
+    assert rows.read()[0].flags == ["weaker than black box"]
+
+
+def test_nobody_writes_between_judging_and_amending(tmp_path):
+    """A command that ends while another's rows are judged waits, and then sees both."""
+    rows = masked(tmp_path)
+    other = threading.Thread(target=rows.write, args=([row(plugin="apgd")],))
+
+    def judge_slowly():
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+        return {r.key: {"flags": ["x"]} for r in rows.read()}
+
+    rows.amend(judge_slowly)
+    other.join()
+    assert [r.flags for r in rows.read()] == [["x"]] * 9 + [[]]
+
+
+def test_lines_that_are_no_text_stay_byte_for_byte(tmp_path):
+    rows = masked(tmp_path)
+    theirs = b'\xff\xfe caf\xe9 {"metric":\r\n'
+    rows.path.write_bytes(theirs + rows.path.read_bytes())
+    with pytest.warns(UserWarning, match="line 1 cannot be read"):
+        masking_rows.bring_up_to_date(rows, [("j", "a", "digits", 0)])
+    assert rows.path.read_bytes().startswith(theirs)
+    rows.write([row(plugin="apgd")])
+    assert rows.path.read_bytes().startswith(theirs)
+
+
 def test_what_an_ensemble_left_is_not_compared(tmp_path):
     strong = np.ones(N, dtype=bool)
     rows = store(tmp_path, (row(), np.arange(N) < 50), (row(plugin="square", access="score", after=["apgd_ce"]), strong))
@@ -235,6 +304,8 @@ masking_rows.bring_up_to_date(Rows({str(rows.path)!r}), [("j", "a", "digits", 0)
 
 # In words
 
+MAKES = "masking.yaml makes them of the attack that it is given."
+
 
 def test_what_is_found_and_what_was_not_looked_at_is_said(tmp_path):
     rows = masked(tmp_path, flags=["random"])
@@ -242,12 +313,37 @@ def test_what_is_found_and_what_was_not_looked_at_is_said(tmp_path):
     said = masking_words.said(rows.read()[:6])
     assert said == [
         "pgd: the model answers the same input differently each time (dropout left on?): numbers vary, and attacks need `eot`.",
-        "pgd at ε = 25.5/255: weaker than black box (square) on 20 inputs, p = 9.5e-07: gradients may be masked.",
-        "Masking checks not made of pgd: eps, unbounded, steps, noise; square: eps, steps, noise. masking.yaml makes them.",
+        "pgd at ε = 25.5/255: weaker than black box (square) on 20 inputs, p = 9.5e-07; gradients may be masked.",
+        "Masking checks not made of pgd: eps, unbounded, steps, noise; square: eps, steps, noise. " + MAKES,
     ]
     both = masking_words.said(Row(**(vars(r) | {"model": "net" + r.victim})) for r in rows.read())
     assert both[0].startswith("neta: pgd")
-    assert both[-1].startswith("netb: Masking checks not made of pgd: eps, unbounded, steps, black box, noise.")
+    assert both[-1] == f"netb: Masking checks not made of pgd: eps, unbounded, steps, black box, noise. {MAKES}"
+
+
+def judged(plugin="pgd", outcomes="", flags=(), **params) -> Row:
+    finding = {"against": "noise", "n": 9, "worse": 8, "better": 1, "p": 0.5, "flagged": True}
+    made_row = row(plugin=plugin, flags=flags, **params)
+    return Row(**(vars(made_row) | {"checks": {"noise": finding}, "outcomes": f"outcomes/{outcomes or plugin}-1.npz"}))
+
+
+def test_controls_are_named_only_where_nothing_is_said_of_the_attack_itself():
+    itself, twice = (judged(outcomes=f"masking.{k}", control=k) for k in ("itself", "twice_steps"))
+    why = "no better than noise (noise): 1 inputs are broken by the attack alone, 8 by noise alone; gradients may be masked."
+    for rows, who in (([judged(), itself, twice], "pgd"), ([itself, twice], "masking.itself"), ([twice], "masking.twice_steps")):
+        assert masking_words.said(rows)[0] == f"{who} at ε = 25.5/255: {why}"
+        assert sum("noise alone" in line for line in masking_words.said(rows)) == 1
+    other = judged("square", control="twice_eps")
+    assert sum("square at" in line for line in masking_words.said([judged(), other])) == 1  # of another attack
+    two = [judged(outcomes="pgd"), judged(outcomes="mine", loss="dlr")]
+    assert masking_words.said(two)[0] == f"pgd at ε = 25.5/255; mine at ε = 25.5/255: {why}"  # the same is said once
+    flat = [judged(outcomes=f"masking.{k}", control=k, flags=["no gradient"]) for k in ("itself", "twice_steps")]
+    assert masking_words.said([*flat, judged()])[0] == "masking: " + masking_words.SAYS["no gradient"] + "."
+
+
+def test_what_is_there_for_others_misses_nothing():
+    assert masking_words.said([row(eps=1.0), row(plugin="noise", access="label")]) == []
+    assert masking_words.said([row(eps=0.5)]) != []
 
 
 def test_every_flag_has_its_words():

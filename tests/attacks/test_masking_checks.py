@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from confusing import Changed, honest, quantised
 from robnas.attacks import APGD, PGD, HopSkipJump, MaskingChecks, Noise, Square, masking_words
+from robnas.attacks.foreign import Foreign
 from robnas.attacks.masking import FLAGS, Trial, judge
 from robnas.errors import UserError
 from robnas.results import Row, Rows
@@ -54,6 +55,23 @@ def test_controls_are_what_they_are_called():
     assert "twice_eps" not in checks(PGD(0.6)).controls()
     far = checks(PGD(0.5, 0.1, norm="l2")).controls()["unbounded"]
     assert (far.eps, far.step_size) == (math.inf, 1.0)
+
+
+def test_an_attack_of_another_library_has_steps_of_its_own():
+    class Theirs(Foreign):
+        """Whatever."""
+
+        library = "theirs"
+
+        def look_at(self) -> None:
+            """Nothing."""
+
+        def images(self, asked, x, goal, classes, seed):
+            """None."""
+
+    found = checks(Theirs("FGSM")).controls()
+    assert list(found) == ["itself", "half_eps", "twice_eps", "unbounded", "noise", "square"]
+    assert found["noise"].n_queries == 100
 
 
 def test_without_a_ball_there_is_nothing_to_check():
@@ -154,9 +172,7 @@ def test_a_later_command_flags_the_rows_of_an_earlier_one(tmp_path):
     assert {k: f | {"against": ""} for k, f in rows[0].checks.items()} == {k: f | {"against": ""} for k, f in call.checks.items()}
     assert call.checks["steps"]["against"] == "twice_steps"
     said = masking_words.said(rows)
-    assert said[0] == "masking.itself, masking.half_eps, masking.twice_eps, masking.unbounded, masking.twice_steps: " + (
-        masking_words.SAYS["no gradient"] + "."
-    )
+    assert said[0] == masking_words.SAYS["no gradient"] + "."
     assert any(line.startswith("masking.itself at ε = 8/255: weaker than black box (masking.square) on ") for line in said), said
     text = store.path.read_text()
     run(tmp_path, quantised(), [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -54,11 +54,13 @@ class Part(NamedTuple):
         name: in tables and of its file of outcomes.
         attack: what its rows are about.
         more: what their `params` say beyond that attack's own arguments.
+        its: of the victim's flags those that are about it; all.
     """
 
     name: str
     attack: Attack
     more: dict[str, Any]
+    its: Callable[[list[str]], list[str]] = list
 
 
 class Attack(Callback):
@@ -202,7 +204,7 @@ class Attack(Callback):
             "params": params,
             "access": attack.access,
             "norm": attack.norm,
-            "flags": doubts(self._noticed, outcomes, getattr(attack, "goal", None), white=attack.access == "white"),
+            "flags": part.its(doubts(self._noticed, outcomes, getattr(attack, "goal", None), white=attack.access == "white")),
         }
         common |= {k: int(outcomes[k].sum()) for k in ("queries", "eligible", "errored")} | {"seconds": round(seconds, 3)}
         if trainer.is_global_zero:

@@ -16,7 +16,9 @@ white box also where it is not significantly stronger, if noise broke 5 inputs o
 that would say little: it is flagged where noise is significantly stronger.)
 
 Not held against anything: rows of an ensemble's later members, which get what others left; *eps* and *steps*: nested sweeps, whose curve
-cannot fall. `Row.checks` names the checks that were made. An absent flag without its check is no pass.
+cannot fall; inputs that the model has wrong before any attack (`only_correct: false`), as whatever is tried breaks them, noise too; rows
+whose labels disagree: their inputs are not the same. `Row.checks` names the checks that were made. An absent flag without its check is no
+pass.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import inf, isclose, isinf
+from math import inf, isclose, isinf, isnan, nan
 from pathlib import PurePath
 from typing import Any
 
@@ -54,23 +56,24 @@ above. Of *unbounded*: n, and `standing`. flagged: whether this row is too low. 
 
 @dataclass(frozen=True)
 class Trial:
-    """One evasion of a victim. index, broken, distance: [n], of the inputs that were attacked and did not err."""
+    """One evasion of a victim. index, broken, distance, label: [n], of the inputs that were right, were attacked and did not err."""
 
     row: Row
     index: NDArray[np.int64]
     broken: NDArray[np.bool_]
     distance: NDArray[np.float64]
+    label: NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, row: Row, outcomes: Mapping[str, NDArray[Any]]) -> Trial:
         """From what is kept of each input."""
-        counted = outcomes["eligible"] & ~outcomes["errored"]
-        return cls(row, *(outcomes[k][counted] for k in ("index", "success", "distance")))
+        counted = outcomes["eligible"] & outcomes["correct"] & ~outcomes["errored"]
+        return cls(row, *(outcomes[k][counted] for k in ("index", "success", "distance", "label")))
 
     @property
     def eps(self) -> float:
         """ε; ∞ where there is no ball."""
-        return float(self.row.params.get("eps", inf))
+        return number(self.row.params.get("eps", inf))
 
     @property
     def nearest(self) -> bool:
@@ -79,8 +82,8 @@ class Trial:
 
     @property
     def unbounded(self) -> bool:
-        """Whether its ball holds every image. In L2 that depends on the image, so ∞ alone counts."""
-        return self.row.access == "white" and self.eps >= (1 if self.row.norm == "linf" else inf)
+        """Whether it follows gradients and its ball holds every image."""
+        return everywhere(self.row)
 
     @property
     def nested(self) -> bool:
@@ -100,7 +103,7 @@ class Trial:
     @property
     def effort(self) -> tuple[Any, ...]:
         """In all that can only help."""
-        return tuple(self.row.params.get(name) or 0 for name in EFFORT)
+        return tuple(number(self.row.params.get(name) or 0) for name in EFFORT)
 
     def within(self, eps: float) -> NDArray[np.bool_]:
         """[n] broken inside a ball; a nearest image may lie on its border but for rounding."""
@@ -130,9 +133,9 @@ def judge(trials: Iterable[Trial]) -> dict[str, dict[str, Finding]]:
 
 
 def compare(check: str, strong: Trial, weak: Trial) -> Finding | None:
-    """None where they have no input in common."""
+    """None where they have no input in common, or another label for one."""
     _, a, b = np.intersect1d(strong.index, weak.index, assume_unique=True, return_indices=True)
-    if not len(a):
+    if not len(a) or (strong.label is not None and weak.label is not None and (strong.label[a] != weak.label[b]).any()):
         return None
     eps = min(strong.eps, weak.eps) if check in ("black box", "noise") else inf
     ours, theirs = strong.within(eps)[a], weak.within(eps)[b]
@@ -149,8 +152,8 @@ def _larger_eps(strong: Trial, weak: Trial) -> bool:
     """The same attack in a larger ball, with the same step size or with one that grew as the ball did."""
     if strong.settings != weak.settings or strong.effort != weak.effort or strong.nested or weak.nested or not weak.eps < strong.eps:
         return False
-    a, b = strong.row.params.get("step_size"), weak.row.params.get("step_size")
-    return a is None or b is None or a == b or isinf(strong.eps) or isclose(a * weak.eps, b * strong.eps, rel_tol=1e-6)
+    a, b = (number(trial.row.params.get("step_size")) for trial in (strong, weak))
+    return isnan(a) or isnan(b) or a == b or isinf(strong.eps) or isclose(a * weak.eps, b * strong.eps, rel_tol=1e-6)
 
 
 def _more_steps(strong: Trial, weak: Trial) -> bool:
@@ -191,6 +194,19 @@ def mcnemar(worse: int, better: int) -> float:
     logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])  # log k!
     k = np.arange(worse, n + 1)
     return min(1.0, float(np.exp(logs[n] - logs[k] - logs[n - k] - n * np.log(2)).sum()))
+
+
+def everywhere(row: Row) -> bool:
+    """Of a white box, whether its ball holds every image. In L2 that depends on the image, so ∞ alone counts."""
+    return row.access == "white" and number(row.params.get("eps", inf)) >= (1 if row.norm == "linf" else inf)
+
+
+def number(value: Any) -> float:
+    """Of a row's params, which are whatever an attack was given: "inf" is ∞, and what is no number is NaN."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return nan
 
 
 def block(row: Row) -> str:

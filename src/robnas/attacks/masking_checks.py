@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from robnas.attacks import masking
 from robnas.attacks.base import Evasion
 from robnas.attacks.callback import Attack, Part
+from robnas.attacks.foreign import Foreign
 from robnas.attacks.masking import Finding, Trial
 from robnas.attacks.noise import Noise
 from robnas.attacks.result import EvasionResult
@@ -22,12 +23,14 @@ class MaskingChecks(Attack):
     """The attack itself, at ε/2 and 2ε, without a bound, with twice its steps; random noise, and Square for a white box.
 
     Each has rows of its own, whose params say which `control` they are. Flags and checks (see `masking`) also reach the rows that the
-    same attack has on more inputs. Steps grow as ε does; without a bound, in L2, their size is 1.
+    same attack has on more inputs. Steps grow as ε does; without a bound, in L2, their size is 1. Steps of an attack of another library
+    are its own affair: it has no control with twice as many.
 
     Args:
         attack: any evasion inside a ball.
         max_inputs: the first so many of the data set, whatever the attack's own number is.
-        noise_queries: random images of each input; as many as the attack has steps in all, if not given, but 1,000 at most.
+        noise_queries: random images of each input; as many as the attack has steps in all, if not given, but 1,000 at most (100 where its
+            steps are not known).
         square_queries: of the score-based attack that a white box must not be weaker than.
     """
 
@@ -48,18 +51,21 @@ class MaskingChecks(Attack):
     def controls(self) -> dict[str, Evasion]:
         """The attack and all that it is held against, by name."""
         eps = self.attack.eps
-        twice = self._twin(eps)
-        twice.steps *= 2
-        if getattr(twice, "n_queries", None) == self.attack.steps:  # two names of one number
-            twice.n_queries = twice.steps
         found = {"itself": self._twin(eps), "half_eps": self._twin(eps / 2)}
         if self.norm == "l2" or 2 * eps < 1:
             found["twice_eps"] = self._twin(2 * eps)
-        found |= {"unbounded": self._twin(1.0 if self.norm == "linf" else inf), "twice_steps": twice}
+        found["unbounded"] = self._twin(1.0 if self.norm == "linf" else inf)
+        stranger = isinstance(self.attack, Foreign)
+        if not stranger:
+            found["twice_steps"] = twice = self._twin(eps)
+            twice.steps *= 2
+            if getattr(twice, "n_queries", None) == self.attack.steps:  # two names of one number
+                twice.n_queries = twice.steps
         same: dict[str, Any] = {"eps": eps, "goal": self.attack.goal, "norm": str(self.norm)}
         same |= {"max_inputs": self.max_inputs, "only_correct": self.attack.only_correct, "eot": self.attack.eot}
         if not isinstance(self.attack, Noise):
-            found["noise"] = Noise(n_queries=self.noise_queries or min(1000, self.attack.steps * self.attack.n_restarts), **same)
+            steps = 100 if stranger else self.attack.steps * self.attack.n_restarts
+            found["noise"] = Noise(n_queries=self.noise_queries or min(1000, steps), **same)
         if self.attack.access == "white":
             found["square"] = Square(n_queries=self.square_queries, **same)
         for control in found.values():

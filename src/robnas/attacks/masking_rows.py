@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from math import inf
+from math import inf, isnan
 from typing import Any
-from zipfile import BadZipFile
 
-from robnas.attacks.masking import FLAGS, Trial, judge
-from robnas.errors import UserError
+from robnas.attacks.masking import FLAGS, Trial, judge, number
 from robnas.results import Row, Rows
 
 Fields = dict[str, Any]
@@ -19,7 +17,10 @@ def applicable(row: Row) -> tuple[str, ...]:
     """The checks that there are for such an attack; none for one that is no evasion."""
     if row.kind != "attack" or row.access not in ("white", "score", "label") or row.params.get("after") or "goal" not in row.params:
         return ()
-    if float(row.params.get("eps", inf)) == inf and row.access != "white":
+    eps = number(row.params.get("eps", inf))
+    if isnan(eps):  # several radii in a row of its own, say
+        return ()
+    if eps == inf and row.access != "white":
         return ("noise",)
     own = ("eps", "steps", *(("noise",) if row.plugin != "noise" else ()))
     return tuple(FLAGS) if row.access == "white" else own
@@ -28,11 +29,18 @@ def applicable(row: Row) -> tuple[str, ...]:
 def bring_up_to_date(store: Rows, victims: Iterable[tuple[Any, ...]]) -> dict[str, Fields]:
     """All rows of these victims in a store say what they are held against now. Idempotent.
 
-    victims: `origin` of rows. Returns `Row.key` → flags and checks, of every evasion of these victims.
+    victims: `origin` of rows. Returns `Row.key` → flags and checks, of every evasion of these victims. Nobody writes between reading
+    and writing: of two commands on one folder the later one sees the rows of both.
     """
-    wanted, rows = set(victims), [row for row in store.read() if applicable(row)]
-    changed, said = {}, {}
-    for victim in wanted:
+    said: dict[str, Fields] = {}
+    store.amend(lambda: _judged(store, set(victims), said))
+    return said
+
+
+def _judged(store: Rows, victims: set[tuple[Any, ...]], said: dict[str, Fields]) -> dict[str, Fields]:
+    """`said` is filled in; returned is what of it is new."""
+    rows, changed = [row for row in store.read() if applicable(row)], {}
+    for victim in victims:
         mine = [row for row in rows if origin(row) == victim]
         found = judge(trial for row in mine if row.metric == "asr" and (trial := _read(store, row)))
         for row in mine:
@@ -42,8 +50,7 @@ def bring_up_to_date(store: Rows, victims: Iterable[tuple[Any, ...]]) -> dict[st
             said[row.key] = fields
             if fields != {"flags": row.flags, "checks": row.checks}:
                 changed[row.key] = fields
-    store.amend(changed)
-    return said
+    return changed
 
 
 def origin(row: Row) -> tuple[Any, ...]:
@@ -52,8 +59,8 @@ def origin(row: Row) -> tuple[Any, ...]:
 
 
 def _read(store: Rows, row: Row) -> Trial | None:
-    """None where the outcomes are gone, or cannot be read."""
+    """None where the outcomes are gone, cut off, or of another version."""
     try:
         return Trial.of(row, store.read_outcomes(row))
-    except (UserError, OSError, ValueError, KeyError, BadZipFile):
+    except Exception:  # half a file may raise anything
         return None

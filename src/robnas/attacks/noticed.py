@@ -15,6 +15,8 @@ FLAT = 0.1
 """Share of input gradients that are zero in all pixels from which on they are flagged. A network with all its float32 has none."""
 ENOUGH = 10
 """Inputs for each class of the model from which on it is said that a class never came up: by chance that happens to one in 20,000."""
+FEW = 5
+"""Inputs of a class, by its label, below which nothing is said of it: of data sorted by class the first may have none."""
 
 
 @dataclass
@@ -58,8 +60,12 @@ def doubts(noticed: Iterable[Mapping[str, NDArray[Any]]], outcomes: Mapping[str,
     found, answers, gradients = {str(flag) for flag in told["flags"]}, told["answers"], told["gradients"]
     if white and len(gradients) and gradients[1] >= FLAT * gradients[0] > 0:
         found.add("no gradient")
-    if len(answers) and len(outcomes["index"]) >= ENOUGH * len(answers) and (answers == 0).any():
-        found.add("one class only" if (answers > 0).sum() == 1 else "class never predicted")
+    if len(answers) and len(outcomes["index"]) >= ENOUGH * len(answers):
+        shown = np.ones(len(answers), dtype=bool)
+        if "label" in outcomes:
+            shown = np.bincount(outcomes["label"], minlength=len(answers)) >= FEW
+        if ((answers == 0) & shown).any():
+            found.add("one class only" if (answers > 0).sum() == 1 else "class never predicted")
     if len(answers) == 2 and goal == "least_likely":
         found.add("second is last class")
     if goal is not None and not outcomes["eligible"].any():

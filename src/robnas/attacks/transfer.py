@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,8 +131,12 @@ class Transfer(Attack):
         self._targets = {}
 
     def parts(self) -> dict[str, Part]:
-        """One for each target."""
-        return {f"{self.name}/{k}": Part(f"{self.name}.{k}", self, {"target": t.about}) for k, t in self._targets.items()}
+        """One for each target, with no flags of another's."""
+
+        def own(name: str) -> Callable[[list[str]], list[str]]:
+            return lambda flags: [f for f in flags if not f.startswith("target ") or f.startswith(f"target {name}: ")]
+
+        return {f"{self.name}/{k}": Part(f"{self.name}.{k}", self, {"target": t.about}, own(k)) for k, t in self._targets.items()}
 
     def results(self, victim: Victim, x: Tensor, y: Tensor, index: Tensor, seed: int) -> Mapping[str, Transferred]:
         """Of some inputs, for each target."""

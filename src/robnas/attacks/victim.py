@@ -1,24 +1,23 @@
-"""The model under attack: a prepared copy that answers and counts, as white box or as black box."""
+"""The model under attack: a prepared copy that answers, and the original, which judges."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
+from robnas.attacks.answers import answered, probabilities, same, slope, wide
+from robnas.attacks.boxes import BlackBox, Losses, WhiteBox
 from robnas.attacks.fold import fold
-from robnas.attacks.goal import Goal
 from robnas.attacks.noticed import Noticed
 from robnas.attacks.state import State
 from robnas.copies import digest, evaluation_copy
 from robnas.errors import UserError
 
-Losses = Callable[[Goal, Tensor], Tensor]
+__all__ = ["BlackBox", "Losses", "Victim", "WhiteBox", "answered", "probabilities", "same", "wide"]
 
 
 class Victim:
@@ -125,11 +124,14 @@ class Victim:
 
     def _same_slopes(self, x: Tensor) -> bool:
         """A backward pass of the user's own (straight-through rounding, say) is lost where torch.fx traces the forward one."""
-        try:
-            with torch.inference_mode(False), torch.enable_grad():
-                mine, theirs = (slope(model, self._laid_out(x.clone())) for model in (self._fast, self._original))
-        except Exception:  # no gradient to be had, or not in this layout: there is nothing to lose
-            return True
+        found = []
+        for model in (self._original, self._fast):
+            try:
+                with torch.inference_mode(False), torch.enable_grad():
+                    found.append(slope(model, self._laid_out(x.clone())))
+            except Exception:  # no gradient to be had of the original: there is nothing to lose
+                return model is self._original
+        theirs, mine = found
         a, b = (g.double().nan_to_num(0, 0, 0).flatten() for g in (mine, theirs))
         return bool((a @ b >= 0.9 * a.norm() * b.norm()) & ((a.norm() > 0) == (b.norm() > 0)))
 
@@ -147,134 +149,3 @@ class Victim:
     def black_box(self, s: State, answers: str = "score", eot: int = 1) -> BlackBox:
         """Access to answers alone: "score" or "label". eot: see `BlackBox`."""
         return BlackBox(self._ask, s, answers, eot)
-
-
-def slope(model: nn.Module, x: Tensor) -> Tensor:
-    """∇ₓ of a sum of all logits with unequal weights. x: [B, C, H, W] → same shape."""
-    leaf = x.detach().requires_grad_(True)
-    logits = model(leaf.clone()).flatten(1)
-    total = (logits.masked_fill(~logits.isfinite(), 0) * torch.arange(1, logits.shape[1] + 1).to(logits).cos()).sum()
-    (gradient,) = torch.autograd.grad(total, leaf)
-    return gradient
-
-
-def wide(logits: Tensor) -> Tensor:
-    """16 bits → 32: sums and margins of logits are taken in these."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def answered(values: Tensor) -> Tensor:
-    """[B, …] → [B] bool: no NaN and no +∞ (−∞ is a class that a model rules out; not all of them)."""
-    values = values.flatten(1)
-    return (values < torch.inf).all(1) & (values > -torch.inf).any(1)
-
-
-def same(fast: Tensor, logits: Tensor) -> bool:
-    """Whether two answers to the same inputs differ by no more than rounding."""
-    tolerance = 1e-9 if logits.dtype == torch.float64 else 1e-3
-    size = float(logits.nan_to_num(0, 0, 0).abs().max())
-    return fast.shape == logits.shape and torch.allclose(fast, logits, rtol=tolerance, atol=tolerance * size, equal_nan=True)
-
-
-def probabilities(logits: Tensor) -> bool:
-    """Whether [B, m] answers look like a softmax's: in [0, 1], not all of them 0 or 1, and each row sums to 1."""
-    rows = logits[answered(logits)].double()
-    inside = bool(((rows >= 0) & (rows <= 1)).all()) and bool(((rows > 0) & (rows < 1)).any())
-    return inside and torch.allclose(rows.sum(1), torch.ones_like(rows[:, 0]), atol=1e-3)
-
-
-class WhiteBox:
-    """Logits and input gradients. A pass that gives both is one query, and one gradient.
-
-    Args:
-        ask: pixels → logits.
-        s: where queries are counted.
-        losses: (goal, logits [B, m]) → ℓ [B], what gradients are of; `goal.losses` if not given.
-        eot: expectation over transformation (Athalye et al., 2018): passes that logits and gradients are the mean of, for a model that
-            is random by itself. Each of them is a query. One after another: memory does not grow.
-        noticed: what counts gradients that are zero.
-    """
-
-    def __init__(
-        self, ask: Callable[[Tensor], Tensor], s: State, losses: Losses | None = None, eot: int = 1, noticed: Noticed | None = None
-    ) -> None:
-        self._ask, self._state, self._eot, self._noticed = ask, s, eot, noticed
-        self._losses: Losses = losses or (lambda goal, logits: goal.losses(logits))
-
-    @torch.no_grad()
-    def logits(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
-        """x: [n, C, H, W] → [n, m]. rows: [n] positions among the standing inputs; without, x holds k images of each, one after another."""
-        mean = self._answer(x, rows)
-        for k in range(1, self._eot):
-            mean = mean + (self._answer(x, rows) - mean) / (k + 1)
-        return mean
-
-    def _answer(self, x: Tensor, rows: Tensor | None) -> Tensor:
-        logits = self._ask(x)
-        self._state.asked(len(x), rows, answered=answered(logits))
-        return logits
-
-    def logits_and_gradient(self, x: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
-        """x: [B, C, H, W], the standing inputs → logits [B, m], ∇ₓℓ [B, C, H, W] with ℓ = `losses`.
-
-        The losses are summed, so that an input's gradient does not depend on who stands beside it.
-        """
-        logits, gradient = self._pass(x, goal)
-        for k in range(1, self._eot):
-            more, slope = self._pass(x, goal)
-            logits, gradient = logits + (more - logits) / (k + 1), gradient + (slope - gradient) / (k + 1)
-        return logits, gradient
-
-    def _pass(self, x: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            leaf = x.detach().requires_grad_(True)
-            logits = self._ask(leaf)
-            if not logits.requires_grad:
-                raise UserError("the model has no input gradient: a white-box attack needs logits that are differentiable in x")
-            (gradient,) = torch.autograd.grad(self._losses(goal, logits).sum(), leaf)
-        logits = logits.detach()
-        if self._noticed is not None:
-            self._noticed.gave(gradient)
-        self._state.asked(len(x), None, gradient=True, answered=answered(logits) & gradient.flatten(1).isfinite().all(1))
-        return logits, gradient
-
-
-class BlackBox:
-    """Scores (probabilities) or labels, and nothing else: no weights, no gradients, no module.
-
-    eot: answers to each question, for a model that is random by itself: scores are their mean, a label is the one most often given.
-    Each of them is a query.
-    """
-
-    __slots__ = ("answers", "labels", "scores")
-
-    labels: Callable[..., Tensor]
-    """(x: [n, C, H, W], rows=None) → [n] int64. rows as in `WhiteBox.logits`."""
-    scores: Callable[..., Tensor]
-    """(x: [n, C, H, W], rows=None) → [n, m], rows sum to 1. Refused where `answers` is "label"."""
-
-    def __init__(self, ask: Callable[[Tensor], Tensor], s: State, answers: str, eot: int = 1) -> None:
-        @torch.no_grad()
-        def answer(x: Tensor, rows: Tensor | None) -> Tensor:
-            logits = ask(x)
-            s.asked(len(x), rows, answered=answered(logits))
-            return logits.softmax(1)
-
-        def scores(x: Tensor, rows: Tensor | None = None) -> Tensor:
-            mean = answer(x, rows)
-            for k in range(1, eot):
-                mean = mean + (answer(x, rows) - mean) / (k + 1)
-            return mean
-
-        def labels(x: Tensor, rows: Tensor | None = None) -> Tensor:
-            if eot == 1:
-                return answer(x, rows).argmax(1)
-            votes = [answer(x, rows) for _ in range(eot)]
-            return torch.stack([one_hot(p.argmax(1), p.shape[1]) for p in votes]).sum(0).argmax(1)
-
-        def refuse(x: Tensor, rows: Tensor | None = None) -> Tensor:
-            raise UserError("this victim answers labels only: an attack with access = 'label' asks `victim.labels`")
-
-        self.answers = answers
-        self.labels = labels
-        self.scores = scores if answers == "score" else refuse
