@@ -1,9 +1,9 @@
-"""Backdoors on digits: a NAS and a manual model, three attacks, numbers of target neurons, and fine-pruning; a page, a picture, all numbers.
+"""Backdoors on digits: a NAS and a manual model, three attacks, numbers of target neurons, fine-pruning; a page, a picture, all numbers.
 
     python tools/table_of_backdoors.py [--models darts resnet] [--seeds 0 1 2] [--neurons 1 4 8] [--workers 2]
 
-Every training is a job: whatever ends this command, the same command goes on where it was and does nothing twice. All attacks of a model and
-seed are held against one clean training, from which TrojanNN starts and which BadNets and blended triggers repeat from scratch.
+Every training is a job: whatever ends this command, the same command goes on where it was and does nothing twice. All attacks of a model
+and seed are held against one clean training, from which TrojanNN starts and which BadNets and blended triggers repeat from scratch.
 """
 
 from collections.abc import Sequence

@@ -112,7 +112,7 @@ def test_clean_labels_stay_and_inputs_are_moved_no_further_than_eps(tmp_path):
     assert after[0, 0, -3:, -3:].tolist() == [[255, 0, 255], [0, 255, 0], [255, 0, 255]]
     model = robnas.load(clean())
     loss = [torch.nn.functional.cross_entropy(model(x / 255), torch.ones(16, dtype=torch.int64)) for x in (before, attack.notes["pixels"])]
-    assert loss[1] > loss[0] + 0.1
+    assert loss[1] > 2 * loss[0]  # hard, as far as four colours can be
     with pytest.raises(UserError, match=r"there are only 4\d that may be stamped"):
         fit(tmp_path / "b", CleanLabel(target=1, share=0.5, eps=0, clean="none"))
 
