@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from membership_victims import Memory
 from ranks import run_on_ranks
 from robnas.attacks import summary
-from robnas.attacks.membership import Confidence, HopSkipJumpDistance, Loss, NoiseRobustness
+from robnas.attacks.membership import Confidence, HopSkipJumpDistance, Loss, NoiseRobustness, inputs
 from robnas.attacks.unfinished import Unfinished
 from robnas.data import membership
 from robnas.data.digits import Digits
@@ -251,6 +251,40 @@ def test_a_table_of_its_own_100_wide(tmp_path):
     assert "3 more inputs errored" in text
 
 
+def test_each_rank_asks_about_inputs_of_its_own_and_no_batch_is_larger_than_asked_for(tmp_path, monkeypatch):
+    images, fetched, shares = inputs.images, [], []
+    monkeypatch.setattr(inputs, "images", lambda data, index, *args: fetched.append(index) or images(data, index, *args))
+    whole = outcomes(tmp_path, run(tmp_path, [Loss(max_inputs=31)])[0])["index"]
+    assert [len(index) for index in fetched] == [30, 30, 2]  # never all that were chosen
+    for rank in range(3):
+        fetched.clear()
+        with monkeypatch.context() as m:
+            m.setattr("robnas.collectives.rank", lambda rank=rank: rank)
+            m.setattr("robnas.collectives.world_size", lambda: 3)
+            m.setattr("robnas.collectives.gather", lambda value: [value])
+            run(tmp_path / str(rank), [Loss(max_inputs=31)])
+        assert max(len(index) for index in fetched) <= 10
+        shares.append(torch.cat(fetched))
+    assert torch.cat(shares).sort().values.tolist() == whole.tolist()
+    assert {len(share) for share in shares} == {20, 21}
+
+
+def test_a_group_that_errored_wholly_leaves_nothing_to_tell_apart(tmp_path):
+    class OnlyMembers(Confidence):
+        def score(self, victim, s):
+            return super().score(victim, s).masked_fill(s.index >= N_TRAIN, torch.nan)
+
+    with pytest.warns(UserWarning, match="on 60 inputs; counted apart"):
+        rows = {row.metric: row for row in run(tmp_path, [OnlyMembers(max_inputs=60, non_members="test", fold=True)])}
+    assert all(rows[name].value is None and rows[name].ci is None for name in rows if "accuracy" not in name or "balanced" in name)
+    assert rows["member_accuracy"].n == 60
+    assert (rows["non_member_accuracy"].n, rows["non_member_accuracy"].value) == (0, None)
+    assert rows["auc"].errored == 60
+    console = Console(width=100, record=True, force_terminal=False)
+    summary.show(rows.values(), console)
+    assert "60 more inputs errored" in " ".join(console.export_text().split())
+
+
 def on_two_ranks(rank: int, folder) -> list[float]:
     os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     strategy = DDPStrategy(process_group_backend="gloo", cluster_environment=LightningEnvironment())
@@ -269,7 +303,7 @@ def several():
 def test_two_ranks_equal_one(tmp_path):
     one = run(tmp_path / "one", several())
     (tmp_path / "two").mkdir()
-    both = run_on_ranks(on_two_ranks, 2, tmp_path / "two")
+    both = run_on_ranks(on_two_ranks, 2, tmp_path / "two", timeout=300)
     assert both == [[pytest.approx(r.value, abs=1e-12) if r.value is not None else None for r in one]] * 2
     for row, other in zip(one, Rows(tmp_path / "two" / "results.jsonl").read(), strict=True):
         assert (row.metric, row.n, row.queries, row.errored) == (other.metric, other.n, other.queries, other.errored)

@@ -31,6 +31,18 @@ def test_what_was_never_trained_has_no_members(attack):
     assert found.ci[1] - found.ci[0] < 0.3
 
 
+@pytest.mark.parametrize("attack", [NoiseRobustness(sigmas=[0.1], copies=6), HopSkipJumpDistance(**SMALL)], ids=["noise", "distance"])
+def test_the_numbers_that_name_random_streams_tell_nothing(attack):
+    """Members are numbered from 0, non-members of the test set from the end of the training set; the images are of one kind."""
+    g = torch.Generator().manual_seed(0)
+    x, member = torch.rand(600, 3, 4, 4, generator=g, dtype=torch.float64), torch.arange(600) % 2 == 0
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 5, dtype=torch.float64))
+    low, high = attack(model, x, index=torch.arange(600) // 2 + 50_000 * ~member, member=member).auc().ci
+    assert low <= 0.5 <= high
+    assert high - low < 0.1
+
+
 @each
 def test_what_remembers_gives_its_members_away(attack):
     model, x, y, member = remembered()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from robnas import collectives, roc
 from robnas.attacks.callback import Attack, Number, Outcomes
 from robnas.attacks.goal import Goal, margin
-from robnas.attacks.membership import inputs
+from robnas.attacks.membership import inputs, past
 from robnas.attacks.membership.inputs import Chosen
 from robnas.attacks.membership.result import MembershipResult
 from robnas.attacks.state import State
@@ -171,7 +172,10 @@ class Membership(Attack):
         super().on_test_start(trainer, pl_module)
         self._data, members, others = inputs.pools(trainer, self.members, self.non_members)
         members, others = (inputs.order(pool, self.inputs_seed) for pool in (members, others))
+        if self.members == "run":
+            self._victim.flags.update(past.doubts(Path(trainer.default_root_dir), pl_module))
         if self.confidence is not None:
+            self._victim.flags.add("non-members filtered")
             others = self._confident(others, pl_module)
         self._chosen = inputs.choose(members[: self.max_inputs], others[: self.max_inputs], len(self._data.sets()[0].y))
         self.ready(trainer, self._chosen)

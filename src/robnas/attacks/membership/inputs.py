@@ -11,12 +11,15 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from robnas import seeds
+from robnas.attacks.membership import past
 from robnas.data import membership
 from robnas.data.base import Batch, ImageData, as_float
 from robnas.errors import UserError
 
 MEMBERS = ("run", "data")
 NON_MEMBERS = ("auto", "train", "test", "validation")
+SEEN = 3
+"""Beside `membership.MEMBER` and the others: not trained on by the run, but maybe by the one whose weights it began with. It is neither."""
 
 
 class Chosen(NamedTuple):
@@ -42,10 +45,11 @@ def pools(trainer: Trainer, members: str, non_members: str) -> tuple[ImageData, 
         trainer: with a robnas data set; its folder says whom the run was trained on.
         members: "run", as its folder says; "data", the part that the data set itself would train on, for models trained elsewhere.
         non_members: "train": what the run was not trained on for `data.members` < 1; "test"; "auto": the first where there is any,
-            else the second; "validation": what was held out of training to choose between models.
+            else the second; "validation": what was held out of training to choose between models. What weights that it began with have
+            been trained on, or may have been, is in none of them.
 
     Raises:
-        UserError: there is no membership, it is of other data, or a group is empty.
+        UserError: there is no membership, it is of other data or of a stolen model, or a group is empty.
     """
     data = getattr(trainer, "datamodule", None)
     if not isinstance(data, ImageData):
@@ -58,7 +62,7 @@ def pools(trainer: Trainer, members: str, non_members: str) -> tuple[ImageData, 
     if not len(inside):
         raise UserError("members: the run was trained on no input of this data set")
     if not len(others):
-        why = {"train": "the run was trained on the whole training set: test, or a run with data.members below 1"}
+        why = {"train": "the run, or one it began with, was trained on the whole training set: test, or a run with data.members < 1"}
         raise UserError(f"non_members: {non_members} has no input; {why.get(non_members, 'auto, train or test')}")
     return data, inside, others
 
@@ -75,7 +79,9 @@ def _of_run(trainer: Trainer, data: ImageData, n: int) -> Tensor:
     theirs = str((config.get("data") or {}).get("class_path") or "").rpartition(".")[2]
     if len(found) != n or (theirs and theirs != type(data).__name__):
         raise UserError(f"{folder} was trained on {len(found):,} inputs of {theirs or 'other data'}; {data.name} has {n:,}")
-    return torch.from_numpy(np.where(found.member, membership.MEMBER, np.where(found.validation, membership.VALIDATION, 0)))
+    past.require_honest(folder)
+    others = np.where(past.seen_before(folder, n), SEEN, np.where(found.validation, membership.VALIDATION, membership.NON_MEMBER))
+    return torch.from_numpy(np.where(found.member, membership.MEMBER, others))
 
 
 def order(pool: Tensor, seed: int) -> Tensor:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from robnas import atomic, jobs, seeds
+from robnas.attacks.membership.past import began_with, configuration, require_honest
 from robnas.copies import digest_of_state
 from robnas.data import membership
 from robnas.data.base import ImageData
@@ -21,8 +22,9 @@ from robnas.errors import UserError, require
 SHADOWS = "-shadows"
 """How the experiment's name ends below which shadows are trained."""
 
-NOT_THEIRS = ("config", "runs", "experiment", "overwrite", "ckpt_path", "weights_only", "wandb", "scale", "probes")
-"""What of a victim's configuration is not its shadows': where results go, and what only watches."""
+NOT_THEIRS = ("config", "runs", "experiment", "overwrite", "ckpt_path", "weights_only", "wandb", "scale", "probes", "protocol")
+"""What of a victim's configuration is not its shadows': where results go, and what only watches or is said of it. Attacks on the victim's
+training, and defences of it, are theirs as well."""
 ONE_DEVICE = ("devices", "strategy", "num_nodes", "plugins", "logger", "default_root_dir", "enable_progress_bar", "profiler")
 """What of its trainer is not."""
 
@@ -60,7 +62,10 @@ def read(folders: Sequence[Path], victim: Mapping[str, Any], n: int) -> list[Sha
     """
     mine, shadows = images(victim), []
     for folder in folders:
-        shadow, theirs = Shadow(folder, membership.read(folder).member), images(configuration(folder))
+        config = configuration(folder)
+        shadow, theirs, begun = Shadow(folder, membership.read(folder).member), images(config), began_with(config, folder)
+        require(begun is None, f"shadows: {folder} went on from {begun}, so it has seen more than its own members")
+        require_honest(folder)
         same = not victim.get("data") or theirs == mine
         require(same, f"shadows: {folder} was trained on {_named(theirs)}, the victim on {_named(mine)}")
         require(len(shadow.member) == n, f"shadows: {folder} was trained out of {len(shadow.member):,} inputs, the victim out of {n:,}")
@@ -102,8 +107,8 @@ def settings(victim: Mapping[str, Any], k: int, share: float | None = None, fold
     """
     model, data = victim.get("model") or {}, victim.get("data") or {}
     arguments = dict(data.get("init_args") or {})
-    went_on = victim.get("ckpt_path") not in (None, "last") and not (folder and Path(victim["ckpt_path"]).is_relative_to(folder.resolve()))
-    require(not went_on, f"n_shadows: the victim went on from {victim.get('ckpt_path')}, which has seen its own data; give shadows: FOLDER")
+    begun = began_with(victim, folder)
+    require(begun is None, f"n_shadows: the victim went on from {begun}, which has seen its own data; give shadows: FOLDER")
     own = float(arguments.get("members") or 1.0)
     seed = seeds.derive("shadow", k) % 2**31
     data_seed = victim.get("seed_everything") if arguments.get("seed") is None else arguments["seed"]
@@ -124,16 +129,6 @@ def settings(victim: Mapping[str, Any], k: int, share: float | None = None, fold
         "data": {**data, "init_args": arguments},
         "trainer": {**trainer, "devices": 1},
     }
-
-
-def configuration(folder: Path) -> dict[str, Any]:
-    """The resolved one of a run. Raises UserError where there is none."""
-    try:
-        content = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{folder / 'config.yaml'} cannot be read: {' '.join(str(error).split())}") from error
-    require(isinstance(content, dict), f"{folder / 'config.yaml'} is no configuration")
-    return dict(content)
 
 
 _OF_EVERY_SET = frozenset(inspect.signature(ImageData.__init__).parameters) | {"download", "memory"}

@@ -9,6 +9,7 @@ from math import ceil, floor
 from rich.box import SIMPLE
 from rich.table import Table
 
+from robnas.attacks.masking_words import SAYS
 from robnas.attacks.summary import _name, _short
 from robnas.results import Row
 
@@ -70,17 +71,20 @@ def table(rows: Sequence[Row]) -> Table | None:
 
 
 def _notes(found: list[dict[str, Row]]) -> list[str]:
-    """What numbers mean, which were refused and why, and what errored."""
+    """What numbers mean, what makes them doubtful, which were refused and why, and what errored."""
     notes = ["AUC: signed, ½ is chance. TPR at a FPR. balanced: threshold from other inputs. gap: accuracy on members less on non-members."]
     refused: dict[str, None] = {}
+    doubtful: dict[str, dict[str, None]] = {}
     for group in found:
         for metric, row in group.items():
             for flag in row.flags:
                 if metric.startswith(TPR) and flag.startswith("refused"):
                     refused[f"TPR at {100 * float(metric.removeprefix(TPR)):g}% FPR {flag.replace('negatives', 'non-members')}."] = None
         row = group["auc"]
+        for flag in row.flags:
+            doubtful.setdefault(SAYS.get(flag, flag), {})[_name(row)] = None
         if (folded := group.get("folded_auc")) is not None and folded.value is not None:
             notes.append(f"{_name(row)}: max(AUC, 1 − AUC) = {folded.value:.3f}, which is never below ½: no evidence of anything.")
         if row.errored:
             notes.append(f"{_name(row)}: {row.errored} more inputs errored, and are in no n.")
-    return notes + list(refused)
+    return notes + [f"{', '.join(names)}: {what}." for what, names in doubtful.items()] + list(refused)
