@@ -3,15 +3,19 @@
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 from torch import nn
 
 from robnas.attacks import HopSkipJump, State, Victim, boundary, starts
 from robnas.attacks.boundary import Decisions
 from robnas.attacks.goal import Goal
 from robnas.attacks.hopskipjump import boundary_distance
+from robnas.data import Digits
 from robnas.errors import UserError
+from robnas.runtime.trainer import Trainer
 from small_victims import Linear, images, trained
 
 QUICK = {"steps": 4, "initial_evaluations": 20, "max_evaluations": 50}
@@ -202,6 +206,52 @@ def test_the_estimate_is_equation_16_written_out_plainly():
         assert sign.unique().numel() == 2
         plain = ((sign - sign.mean())[:, None, None, None] * u).sum(0)
         assert torch.allclose(v[i], plain / plain.norm(), atol=1e-9)
+
+
+def on_digits() -> nn.Module:
+    """The trained network, on images of twice its size."""
+    return nn.Sequential(nn.AvgPool2d(2), trained()[0])
+
+
+class Task(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = on_digits()
+
+    def forward(self, x):
+        return self.model(x)
+
+    def test_step(self, batch, batch_idx):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:.*inference")
+def test_with_a_target_it_starts_from_an_image_of_the_test_set_that_the_model_takes_for_it(tmp_path):
+    found = []
+    for size in (8, 24):
+        attack = HopSkipJump(steps=1, initial_evaluations=5, max_evaluations=5, n_starts=1, goal="most_likely", max_inputs=24)
+        quiet = {"logger": False, "enable_progress_bar": False, "accelerator": "cpu", "precision": "64-true"}
+        trainer = Trainer(default_root_dir=tmp_path / str(size), callbacks=[attack], limit_test_batches=24 // size, **quiet)
+        trainer.attack(Task().double(), datamodule=Digits(batch_size=size))
+        found.append(trainer.rows.read_outcomes(trainer.rows.read()[0]))
+        assert not attack._of_class  # let go
+    a, b = found
+    assert a["eligible"].sum() > 15
+    assert (a["success"] == a["eligible"]).all()
+    assert not a["errored"].any()
+    for name in a:
+        assert np.allclose(a[name], b[name], rtol=0, atol=1e-12, equal_nan=True), name
+
+
+def test_an_image_of_each_class_is_the_first_that_the_model_takes_for_it():
+    victim = Victim.prepare(on_digits())
+    data = Digits()
+    images_of = starts.of_classes(data, victim)
+    x = data.sets()[1].x.double() / 255
+    answers = on_digits()(x).argmax(1)
+    assert sorted(images_of) == answers.unique().tolist()
+    for c, image in images_of.items():
+        assert torch.equal(image, x[(answers == c).nonzero()[0, 0]])
 
 
 def test_silent_where_nobody_watches(capfd):

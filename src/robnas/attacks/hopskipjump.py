@@ -22,6 +22,7 @@ from robnas.attacks.progress import bar
 from robnas.attacks.result import EvasionResult
 from robnas.attacks.state import State
 from robnas.attacks.victim import BlackBox, Victim
+from robnas.data.base import ImageData
 from robnas.errors import require
 
 BLEND = 1e-3
@@ -41,7 +42,8 @@ class HopSkipJump(Evasion):
             never reach).
         norm: "l2" or "linf", what is made small.
         goal: "untargeted", "most_likely" (the second class, c₂) or "least_likely" (the last class, c_m). Noise is hardly ever taken for a
-            given class: with a target, give `starts`.
+            given class: with a target, `starts` are needed. On the test set of a robnas data set they are there: the first of its images
+            that the model takes for that class.
         gamma: γ, from which θ and δ follow. n_starts: images of noise that are tried as a start, at most.
         kwargs: max_inputs, only_correct and eot, see `Evasion`.
     """
@@ -66,6 +68,7 @@ class HopSkipJump(Evasion):
         self.norm, self.gamma, self.n_starts = norm, gamma, n_starts
         self.initial_evaluations, self.max_evaluations = initial_evaluations, max_evaluations
         self._given: dict[int, Tensor] = {}
+        self._of_class: dict[int, Tensor] = {}
         super().__init__(eps=inf, steps=steps, goal=goal, **kwargs)
 
     def check(self) -> None:
@@ -105,7 +108,8 @@ class HopSkipJump(Evasion):
 
     def _run(self, phi: Decisions, s: State) -> None:
         s.leave(phi(s.x))  # distance 0
-        self._leave(s, starts.find(phi, s, self._given, self.n_starts))
+        given = self._given or self._by_target(s)
+        self._leave(s, starts.find(phi, s, given, self.n_starts))
         s.x_t = boundary.search(phi, s, BLEND, "l2")
         s.best, s.near = s.x_t, self.distance(s.x_t, s.x)
         theta = self.theta(s.x[0].numel()) if len(s) else 1.0
@@ -119,6 +123,10 @@ class HopSkipJump(Evasion):
             s.x_t = boundary.jump(phi, s, norms.steepest(v, self.norm), far / sqrt(s.t + 1))
         self._project(phi, s, theta)
         s.x_t = settle(phi, s)
+
+    def _by_target(self, s: State) -> dict[int, Tensor]:
+        targets = [] if s.goal.target is None else s.goal.target.tolist()
+        return {i: self._of_class[c] for i, c in zip(s.index.tolist(), targets, strict=bool(targets)) if c in self._of_class}
 
     def _project(self, phi: Decisions, s: State, theta: float) -> None:
         """x_t to the boundary; the nearest point of it that was ever met is kept."""
@@ -163,6 +171,20 @@ class HopSkipJump(Evasion):
         spread = 1.96 * sqrt(n) / 2
         low, high = near[max(0, floor(n / 2 - spread) - 1)], near[min(n - 1, ceil(n / 2 + spread))]
         return {"median_distance": Number(float(np.median(near)), n, (float(low), float(high)), "order statistics")}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prepare the victim; with a target, find an image of each class."""
+        super().on_test_start(trainer, pl_module)
+        data = getattr(trainer, "datamodule", None)
+        if self.goal != "untargeted" and isinstance(data, ImageData):
+            with torch.inference_mode(False):
+                self._of_class = starts.of_classes(data, self._victim)
+            self._victim.noticed.arrays()  # of other images than the attack's
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let the images and the copies go."""
+        super().teardown(trainer, pl_module, stage)
+        self._of_class = {}
 
     def on_test_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
