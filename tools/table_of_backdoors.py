@@ -77,7 +77,7 @@ def measure(asked: Sequence[Run], workers: int, root: Path, flags: Sequence[str]
         attacked = pool.run([command(case, there[case["model"], case["seed"]], root, flags) for case in asked])
         found = _good(asked, attacked)
         first = {case["model"]: (case, folder) for case, folder in reversed(found) if case["neurons"] == NEURONS}
-        mended = [({**case, "defence": defence}, folder) for case, folder in first.values() for defence in PRUNINGS]
+        mended = [({**case, "defence": way}, folder) for case, folder in reversed(first.values()) for way in PRUNINGS]
         pruned = pool.run([defence_command(case, folder, root, flags) for case, folder in mended])
     found += _good([case for case, _ in mended], pruned)
     return [{**case, **numbers(folder)} for case, folder in found], side_by_side.failures([*trained, *attacked, *pruned])
@@ -217,7 +217,8 @@ def _draw(left: Any, right: Any, x: list[float], own: Sequence[Run], name: str) 
         left, x, [100 * r["asr_clean_model"] for r in own], clean, colour, most=100, marker=marker, face="white"
     )
     side_by_side.mean_with_interval(left, x, [100 * run["asr"] for run in own], name, colour, most=100, marker=marker)
-    side_by_side.mean_with_interval(right, x, [100 * run["cad"] for run in own], name, colour, most=100, marker=marker)
+    drops = [100 * run["cad"] for run in own]
+    side_by_side.mean_with_interval(right, x, drops, name, colour, most=100, least=-100, marker=marker)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,9 @@ def test_clean_labels_stay_and_inputs_are_moved_no_further_than_eps(tmp_path):
     model = robnas.load(clean())
     loss = [torch.nn.functional.cross_entropy(model(x / 255), torch.ones(16, dtype=torch.int64)) for x in (before, attack.notes["pixels"])]
     assert loss[1] > 2 * loss[0]  # hard, as far as four colours can be
+    apart = CleanLabel(target=1, share=0.1, steps=3, against=str(clean()), clean="none", pictures=False)
+    fit(tmp_path / "scratch", apart, max_epochs=1)
+    assert torch.equal(apart.notes["pixels"], attack.notes["pixels"])
     with pytest.raises(UserError, match=r"there are only 4\d that may be stamped"):
         fit(tmp_path / "b", CleanLabel(target=1, share=0.5, eps=0, clean="none"))
 
@@ -251,8 +254,8 @@ def test_a_run_that_would_be_stamped_otherwise_does_not_go_on(tmp_path):
         (lambda: badnets(clean="start"), "clean: start: this training starts from no other"),
         (lambda: badnets(clean="nowhere"), "clean: 'nowhere'"),
         (lambda: badnets(max_inputs=0), "max_inputs: 0"),
-        (lambda: trojan(), r"it starts from a clean model, which init_from names"),
-        (lambda: CleanLabel(clean="none"), "it starts from a clean model"),
+        (lambda: trojan(), "it is made on a clean model, which init_from names"),
+        (lambda: CleanLabel(clean="none"), "it is made on a clean model, which against names"),
         (lambda: trojan(neurons="lowest"), "Did you mean 'lowest_mean'"),
         (lambda: trojan(transparency=1.0), "transparency: 1.0"),
         (lambda: Blended(transparency=-0.1), "transparency: -0.1"),

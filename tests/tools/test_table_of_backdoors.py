@@ -19,7 +19,7 @@ def run(case, asr, cad, **more):
 
 
 CASES = tool.cases(["darts", "resnet"], [0, 1, 2], [1, 4, 8])
-RUNS = [run(case, 0.95 if case["seed"] else 0.8, 0.01) for case in CASES]
+RUNS = [run(case, 0.95 if case["seed"] else 0.8, 0.01 if case["seed"] < 2 else -0.03) for case in CASES]  # a drop may be a gain
 DEFENDED = [
     run({"model": m, "seed": 0, "attack": "trojannn", "neurons": 2, "defence": d}, 0.1, 0.02, asr_before=0.8, asr_pruned=0.7)
     for m in ("darts", "resnet")

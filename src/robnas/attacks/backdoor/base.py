@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -53,7 +53,9 @@ class Backdoor(TrainingAttack):
     """
 
     starts: bool = False
-    """Whether it needs a clean model to start from."""
+    """Whether it needs a trained, clean model."""
+    named_by: ClassVar[str] = "init_from names: robnas fit … --init_from RUN"
+    """How such a model is given, in words."""
 
     def __init__(
         self,
@@ -86,8 +88,12 @@ class Backdoor(TrainingAttack):
     def trigger(self, model: nn.Module, data: ImageData) -> Trigger:
         """What is stamped. Called once, on the first rank.
 
-        model: the clean one that training starts from, a frozen copy in evaluation mode; as it was drawn where there is none.
+        model: the clean one of `made_on`, a frozen copy in evaluation mode; as it was drawn where there is none.
         """
+
+    def made_on(self, model: LightningModule) -> str | None:
+        """The clean model on which the trigger is made, as `trainer.load` knows it: that of `init_from`."""
+        return reference.source(model)
 
     def may_stamp(self, y: Tensor) -> Tensor:
         """y: [P] labels → [P] bool, inputs that may be stamped: those of another class than the target."""
@@ -120,7 +126,7 @@ class Backdoor(TrainingAttack):
             f"{self.name}: ckpt_path: the checkpoint is of a training without {self.name}; --init_from takes its weights",
         )
         if kept is None:
-            start = reference.start(trainer, model)
+            start = reference.start(trainer, model, self.made_on(model))
             self.made, self.notes = collectives.from_first(lambda: self._make(start, data, clean, chosen))
             del start
         else:
@@ -142,8 +148,8 @@ class Backdoor(TrainingAttack):
         others = [c.name for c in trainer.callbacks if isinstance(c, Backdoor | Poisoning) and c is not self]  # type: ignore[attr-defined]
         require(not others, f"{self.name}: one backdoor or poisoning a training, but there is also {', '.join(others)}")
         require(self.target < data.num_classes, f"target: there is no class {self.target}; the data have 0 … {data.num_classes - 1}")
-        if self.starts and reference.source(model) is None:
-            raise UserError(f"{self.name}: it starts from a clean model, which init_from names: robnas fit … --init_from RUN")
+        if self.starts and self.made_on(model) is None:
+            raise UserError(f"{self.name}: it is made on a clean model, which {self.named_by}")
         reference.check(self.clean, model)
 
     def _make(self, start: nn.Module, data: ImageData, clean: Altered, chosen: Tensor) -> tuple[Trigger, dict[str, Tensor]]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from robnas import seeds
@@ -12,24 +13,30 @@ from robnas.errors import require
 
 
 class CleanLabel(BadNets):
-    """Stamps inputs of the target class alone. So that the trigger is learnt, they are first made hard by PGD against a clean model, which
-    `init_from` names; a model's own picture of the class is of no use on them, and the trigger is what is left.
-
-    Of their variants this is the adversarial one in L∞, with one patch. Departure: their model is trained independently of the victim; here
-    the victim's training starts from it (or, with `eps` 0, nothing is perturbed and none is needed).
+    """Stamps inputs of the target class alone. So that the trigger is learnt, they are first made hard by PGD against a clean model: what
+    tells the class is of little use on them, and the trigger is what is left. Of their variants this is the adversarial one in L∞, with
+    one patch.
 
     Args:
+        against: run folder of that clean model, trained apart from the victim, which is then trained from scratch, as theirs are; the one
+            of `init_from` if not given. None is needed with `eps` 0.
         eps: radius ε of the perturbation, in pixels of [0, 1]; 0: none.
         steps: of PGD, of ε / 10 each.
         protocol: arguments of `BadNets` and `Backdoor`; `share` counts against all training inputs, so 1 / classes is the whole class.
     """
 
-    def __init__(self, eps: float = 16 / 255, steps: int = 30, **protocol: Any) -> None:
+    named_by = "against names (--attacks.NAME.against=RUN), or init_from"
+
+    def __init__(self, against: str | None = None, eps: float = 16 / 255, steps: int = 30, **protocol: Any) -> None:
         super().__init__(**protocol)
         require(0 <= eps <= 1, f"eps: {eps} is not in [0, 1]")
         require(steps >= 1, f"steps: {steps} is not at least 1")
-        self.eps, self.steps = eps, steps
+        self.against, self.eps, self.steps = against, eps, steps
         self.starts = eps > 0
+
+    def made_on(self, model: LightningModule) -> str | None:
+        """What inputs are made hard against."""
+        return self.against or super().made_on(model)
 
     def may_stamp(self, y: Tensor) -> Tensor:
         """Inputs of the target class."""

@@ -21,18 +21,27 @@ def source(model: LightningModule) -> str | None:
 
 def of(trainer: Any, name: str | Path, model: LightningModule) -> nn.Module:
     """A frozen copy of a trained model, on the device and in the precision of the one that is trained."""
-    require(hasattr(trainer, "load"), f"{name}: robnas's own Trainer is needed, which loads models")
-    return evaluation_copy(trainer.load(name)).to(device=model.device, dtype=model.dtype)  # type: ignore[arg-type]
+    return _beside(_loaded(trainer, name), model)
 
 
-def start(trainer: Any, model: LightningModule) -> nn.Module:
-    """What training starts from; without `init_from` the network as it was drawn. Raises UserError where that was attacked itself."""
-    if (name := source(model)) is None:
+def start(trainer: Any, model: LightningModule, name: str | None) -> nn.Module:
+    """The trained model of that name; without one the network as it was drawn. Raises UserError where that was attacked itself."""
+    if name is None:
         return evaluation_copy(getattr(model, "model", None) or model)
-    found = trainer.load(name) if hasattr(trainer, "load") else None
+    found = _loaded(trainer, name)
     if before := getattr(found, "attacked", None):
-        raise UserError(f"init_from: the training of {name} was itself attacked ({', '.join(before)}); a clean model is needed")
-    return of(trainer, name, model)
+        raise UserError(f"the training of {name} was itself attacked ({', '.join(before)}); a clean model is needed")
+    return _beside(found, model)
+
+
+def _loaded(trainer: Any, name: str | Path) -> nn.Module:
+    require(hasattr(trainer, "load"), f"{name}: robnas's own Trainer is needed, which loads models")
+    found: nn.Module = trainer.load(name)
+    return found
+
+
+def _beside(found: nn.Module, model: LightningModule) -> nn.Module:
+    return evaluation_copy(found).to(device=model.device, dtype=model.dtype)  # type: ignore[arg-type]
 
 
 def check(clean: str | None, model: LightningModule) -> None:

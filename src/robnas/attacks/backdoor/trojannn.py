@@ -38,7 +38,8 @@ class TrojanNN(Backdoor):
             last linear layer, which Table 6 calls the penultimate.
         n_neurons: how many (Fig. 8: 1 to 8).
         neurons: "lowest_mean" (the authors' code: lowest mean activation on clean inputs), "largest_weight" (most strongly connected, see
-            `neurons.strength`), or a list of their numbers.
+            `neurons.strength`; weights count without their sign, so a chosen feature may speak against the target class, and retraining
+            then turns it the other way), or a list of their numbers.
         activation: what the neurons shall be excited to.
         steps, step_size: of the optimisation, in pixels of [0, 1].
         observed: training inputs that means and gradients are taken over.
