@@ -62,6 +62,7 @@ def test_a_broken_attack_is_told_which_rule_and_what_to_do(cls):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_what_the_broken_ones_are_made_of_is_fine():
     assert check_attack(Base) == {}
     assert check_attack(Base(eps=0.1), all=True) == {}
@@ -84,6 +85,7 @@ def test_rules_that_do_not_apply_are_named_with_a_reason():
     assert set(left_out(EpsSweep, attack=PGD(), eps=[0.1])) == {"breaks_nothing_at_zero_eps", "aims_at_the_goal", "respects_only_correct"}
 
 
+@pytest.mark.slow
 def test_an_object_is_copied_and_stays_as_it_was():
     attack = PGD(eps=0.1, steps=2, n_restarts=1)
     before = dict(vars(attack))
@@ -91,7 +93,8 @@ def test_an_object_is_copied_and_stays_as_it_was():
     assert vars(attack) == before
 
 
+@pytest.mark.slow
 def test_authors_need_neither_pytest_nor_scikit_learn():
     code = "import sys; sys.modules.update(dict.fromkeys(['pytest', 'sklearn']))\n"
     code += "from robnas.testing import check_attack; from robnas.attacks import PGD; check_attack(PGD, steps=1, n_restarts=1)"
-    subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True, timeout=100)
+    subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True, timeout=600)

@@ -21,7 +21,7 @@ EPS = 8 / 255
 
 
 def checks(attack=None, **kwargs) -> MaskingChecks:
-    return MaskingChecks(attack or PGD(EPS, 2 / 255, steps=8, n_restarts=1), **({"square_queries": 150} | kwargs))
+    return MaskingChecks(attack or PGD(EPS, 2 / 255, steps=8, n_restarts=1), **({"square_queries": 60} | kwargs))
 
 
 def saturated() -> Changed:
@@ -38,7 +38,7 @@ def test_controls_are_what_they_are_called():
         "unbounded": (255, 8),
         "twice_steps": (8, 16),
         "noise": (8, 24),
-        "square": (8, 150),
+        "square": (8, 60),
     }
     assert {a.goal for a in found.values()} == {"most_likely"}
     assert {a.max_inputs for a in found.values()} == {40}
@@ -84,7 +84,7 @@ def test_without_a_ball_there_is_nothing_to_check():
 )
 def test_an_honest_model_passes_all_five(attack):
     model, x, y = trained()
-    r = checks(attack)(model, x[:80], y[:80])
+    r = checks(attack)(model, x[:40], y[:40])
     assert r.flags == []
     assert set(r.checks) == set(FLAGS)
     assert r["unbounded"].success[r["unbounded"].eligible].all()
@@ -100,7 +100,7 @@ def test_an_honest_model_passes_all_five(attack):
 )
 def test_a_masked_model_is_found(model, loss, flags):
     _, x, y = trained()
-    r = checks(PGD(EPS, 2 / 255, steps=8, n_restarts=1, loss=loss), square_queries=300)(model(), x[:100], y[:100])
+    r = checks(PGD(EPS, 2 / 255, steps=8, n_restarts=1, loss=loss), square_queries=250)(model(), x[:70], y[:70])
     assert flags <= set(r.flags)
     assert bool(r.flags) == bool(flags)
 
@@ -118,8 +118,8 @@ def test_a_gradient_that_points_elsewhere_is_found():
             return torch.randn(gradient.shape, generator=torch.Generator().manual_seed(0), dtype=gradient.dtype)
 
     _, x, y = trained()
-    r = checks(PGD(EPS, 2 / 255, steps=8, n_restarts=1, exact=True, loss="log_odds"), square_queries=300)(
-        Changed(pixels=Shattered.apply), x[:100], y[:100]
+    r = checks(PGD(EPS, 2 / 255, steps=8, n_restarts=1, exact=True, loss="log_odds"), square_queries=250)(
+        Changed(pixels=Shattered.apply), x[:70], y[:70]
     )
     assert "weaker than black box" in r.flags
 
@@ -142,14 +142,14 @@ def run(folder, model, found) -> list[Row]:
     trainer.rows = Rows(folder / "results.jsonl")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        trainer.test(Task(model), DataLoader(TensorDataset(x[:120], y[:120], torch.arange(120)), batch_size=60), verbose=False)
+        trainer.test(Task(model), DataLoader(TensorDataset(x[:90], y[:90], torch.arange(90)), batch_size=45), verbose=False)
     return [row for attack in found for row in attack.rows]
 
 
 def test_a_later_command_flags_the_rows_of_an_earlier_one(tmp_path):
     (asr, robust, clean) = run(tmp_path, quantised(), [PGD(EPS, 2 / 255, steps=8, n_restarts=1)])
     assert (asr.checks, asr.flags) == ({}, ["no gradient"])
-    controlled = checks(max_inputs=100, square_queries=300)
+    controlled = checks(max_inputs=70, square_queries=250)
     controlled.name = "masking"
     rows = run(tmp_path, quantised(), [controlled])
     store = Rows(tmp_path / "results.jsonl")
@@ -168,7 +168,7 @@ def test_a_later_command_flags_the_rows_of_an_earlier_one(tmp_path):
         "noise",
         "square",
     ]
-    call = checks(square_queries=300)(quantised(), *(t[:100] for t in trained()[1:]))
+    call = checks(square_queries=250)(quantised(), *(t[:70] for t in trained()[1:]))
     assert {k: f | {"against": ""} for k, f in rows[0].checks.items()} == {k: f | {"against": ""} for k, f in call.checks.items()}
     assert call.checks["steps"]["against"] == "twice_steps"
     said = masking_words.said(rows)

@@ -10,8 +10,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 import small_pool
-from robnas.attacks.membership import LiRA
+from robnas import collectives
+from robnas.attacks.membership import LiRA, inputs
 from robnas.attacks.membership import lira_scores as pure
+from robnas.attacks.unfinished import Unfinished
 from robnas.data import membership
 from robnas.errors import UserError
 from robnas.results import Rows
@@ -174,6 +176,47 @@ def test_no_model_is_loaded_twice_or_kept(victim, monkeypatch):
     _, loaded = attack(victim, lira, monkeypatch)
     assert len(set(loaded)) == len(loaded) == 10
     assert not [v for v in vars(lira).values() if isinstance(v, torch.nn.Module)]
+
+
+def test_each_rank_asks_shadows_of_its_own_a_batch_at_a_time(victim, monkeypatch):
+    whole, _ = attack(victim, LiRA(shadows=str(victim.parent), max_inputs=None), monkeypatch)
+    parts, shares, fetched, images = [], [], [], inputs.images
+    monkeypatch.setattr(inputs, "images", lambda data, index, *args: fetched.append(len(index)) or images(data, index, *args))
+    monkeypatch.setattr(collectives, "world_size", lambda: 2)
+    monkeypatch.setattr(collectives, "from_first", lambda make: make())
+    monkeypatch.setattr(collectives, "gather", lambda value: parts.append(value) or [value])
+    for rank in range(2):
+        monkeypatch.setattr(collectives, "rank", lambda rank=rank: rank)
+        shares.append(attack(victim, LiRA(shadows=str(victim.parent), max_inputs=None), monkeypatch)[1])
+    assert [len(share) for share in shares] == [5, 5]
+    assert not set(shares[0]) & set(shares[1])
+    assert max(fetched) <= 16
+    told = [part for part in parts if isinstance(part, dict)]
+    monkeypatch.setattr(collectives, "gather", lambda value: told if isinstance(value, dict) else [value])
+    together, _ = attack(victim, LiRA(shadows=str(victim.parent), max_inputs=None), monkeypatch)
+    assert together["auc"].params == whole["auc"].params
+
+
+def test_scores_of_a_killed_command_are_not_taken_for_those_of_other_shadows(victim, tmp_path, monkeypatch):
+    class Killed(LiRA):
+        calls, worth = 0, 2
+
+        def score(self, victim, s):
+            type(self).calls += 1
+            if self.calls > self.worth:
+                raise RuntimeError("the machine goes down")
+            return super().score(victim, s)
+
+    monkeypatch.setattr(Unfinished, "worth", 0.0)
+    with pytest.raises(RuntimeError, match="goes down"):
+        attack(victim, Killed(shadows=str(victim.parent), max_inputs=None), monkeypatch)
+    Killed.calls, Killed.worth = 0, 99
+    few = [str(small_pool.run(tmp_path, seed)) for seed in range(1, 9)]
+    other, _ = attack(victim, Killed(shadows=few, max_inputs=None), monkeypatch)
+    assert Killed.calls == 4  # all batches of 54 inputs
+    again, _ = attack(victim, Killed(shadows=str(victim.parent), max_inputs=None), monkeypatch)
+    assert Killed.calls == 6  # of these two were kept
+    assert again["auc"].params["shadows"] != other["auc"].params["shadows"]
 
 
 def test_online_needs_shadows_that_have_seen_non_members(victim, tmp_path, monkeypatch):

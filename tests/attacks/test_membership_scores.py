@@ -168,6 +168,16 @@ def test_what_errors_is_in_no_n(attack):
     assert r.auc().value == pytest.approx(clean.auc().value)
 
 
+def test_an_input_that_errors_has_no_distance_in_any_norm_and_is_not_filtered_away():
+    _, x, y = trained()
+    x, y = x[:12].clone(), y[:12]
+    x[:, 0, 0, 0] = torch.linspace(0, 1, 12, dtype=torch.float64)
+    r = HopSkipJumpDistance(**SMALL, measured="linf", confidence=[0.0, 1.0])(Dark(x), x, y, member=torch.zeros(12, dtype=torch.bool))
+    assert r.kept["distance"].isnan().equal(r.errored)
+    assert r.errored[::3].all()
+    assert r.eligible.all()  # a row's `eligible` counts those that errored
+
+
 def test_all_labels_wrong():
     model, x, _ = trained()
     wrong = (model(x).argmax(1) + 1) % 10

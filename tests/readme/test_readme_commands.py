@@ -24,6 +24,8 @@ SMALL = {
     "ensemble": " --attacks.ensemble.steps=2 --attacks.ensemble.n_queries=10",
     "nes": "".join(f" --attacks.{name}.steps=1 --attacks.{name}.n_queries=2" for name in ("nes", "nes_most", "nes_least")),
     "hopskipjump": " --attacks.hopskipjump.steps=1",
+    "membership": " --attacks.membership_noise.init_args.copies=2",
+    "transfer": "".join(f" --attacks.{name}.init_args.attack.init_args.steps=1" for name in ("transfer", "transfer_least")),
 }
 """Config of an attack → flags that make it take a moment."""
 

@@ -39,6 +39,7 @@ def drop(trainer: Any, clean: str, tested: FinalTest) -> tuple[Number | None, Fi
 def differences(trainer: Any, folder: Path) -> tuple[str, ...]:
     """("other train_seed", …)"""
     mine = results.of_trainer(trainer)[1] | {"epochs": trainer.max_epochs}
+    mine["model"] = str(mine["model"]).partition(" + ")[0]  # that its own training was attacked is what is measured
     theirs = next(vars(row) for row in Rows(folder / "results.jsonl").read() if row.kind == "train" and row.metric == "accuracy")
     theirs = {**theirs, "epochs": _epochs(folder)}
     return tuple(f"other {key}" for key in ("dataset", "model", "train_seed", "epochs") if theirs[key] != mine.get(key))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from robnas import collectives, results, seeds
 from robnas.attacks.callback import Number, Outcomes
-from robnas.attacks.membership.shadows import configuration
+from robnas.attacks.membership.past import configuration
 from robnas.attacks.progress import bar
 from robnas.attacks.stealing import compare
 from robnas.attacks.stealing.ledger import Ledger, Table

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from robnas import collectives, jobs
-from robnas.attacks.membership.shadows import configuration, images
+from robnas.attacks.membership.past import configuration
+from robnas.attacks.membership.shadows import images
 from robnas.data import membership
 from robnas.data.base import Batch, ImageData, as_float
 from robnas.data.sampling import ImageSet
