@@ -205,13 +205,37 @@ def test_a_new_attack_is_a_package_whose_test_passes(capsys, elsewhere):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("shape", "like"), [("evasion", PGD), ("membership", Loss)])
-def test_the_test_of_a_new_attack_passes(shape, like, capsys, elsewhere):
+@pytest.mark.parametrize(("shape", "passed"), [("evasion", PGD), ("membership", Loss), ("poisoning", 2), ("backdoor", 1), ("stealing", 1)])
+def test_the_test_of_a_new_attack_passes(shape, passed, capsys, elsewhere):
     robnas(f"new attack fast_sign --shape {shape}", capsys)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
     done = subprocess.run(command, cwd=elsewhere / "robnas-fast-sign", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert f"{len(list(attack_checks(like))) + 1} passed" in done.stdout
+    assert f"{passed if isinstance(passed, int) else len(list(attack_checks(passed))) + 1} passed" in done.stdout
     ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select=E,F,W,I,UP,B,PT,SIM", "--line-length=140", "."]
     done = subprocess.run(ruff, cwd=elsewhere / "robnas-fast-sign", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+SMALL = "--config digits.yaml --wandb=off --trainer.accelerator=cpu --trainer.max_epochs=1 --trainer.limit_train_batches=2"
+
+
+@pytest.mark.slow
+def test_new_attacks_on_training_run(capsys, elsewhere, monkeypatch):
+    victim = robnas(f"fit --config classify.yaml {SMALL} --model.network=resnet --data.members=0.5", capsys)
+    assert victim.status == 0, victim
+    for shape, flags in {
+        "poisoning": "",
+        "backdoor": "",
+        "stealing": " --model.network=resnet --attacks.my_stealing.victim=runs/classify/latest --attacks.my_stealing.budget=64",
+    }.items():
+        made = robnas(f"new attack my_{shape} --shape {shape}", capsys)
+        folder = elsewhere / f"robnas-my-{shape}"
+        monkeypatch.syspath_prepend(str(folder))
+        config, cls = (folder / f"my_{shape}.yaml").read_text(), f"robnas_my_{shape}.My{shape.capitalize()}"
+        (folder / "here.yaml").write_text(config.replace(f"class_path: my_{shape}", f"class_path: {cls}"))
+        assert f"my_{shape}.yaml" in made.out.splitlines()[-1]
+        base = "" if shape == "stealing" else "--config classify.yaml --model.network=resnet "
+        said = robnas(f"fit {base}--config {folder / 'here.yaml'} {SMALL}{flags}", capsys)
+        assert said.status == 0, said
+        assert f"my_{shape}: " in said.out + said.err

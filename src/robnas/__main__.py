@@ -24,7 +24,7 @@ robnas {__version__}: searches, trains, attacks, explains and hardens neural arc
                                   a trained model as safetensors with a model card
   robnas match NAME… --parameters N | --flops N
                                   depth and width at which networks have the same size
-  robnas new attack NAME [--shape evasion|membership] [--out DIR]
+  robnas new attack NAME [--shape SHAPE] [--out DIR]
                                   a plug-in package to start from
   robnas --help | --version       `robnas VERB --help` says more
 
