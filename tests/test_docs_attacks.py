@@ -9,6 +9,7 @@ import torch
 
 from command_line import robnas
 from robnas.configuration import files
+from robnas.data import Digits
 from small_victims import images
 
 REPOSITORY = Path(__file__).parents[1]
@@ -62,12 +63,12 @@ def test_the_python_of_the_page():
         if kind == "python":
             exec(compile(text, "docs/attacks.md", "exec"), names)
     assert (names["result"].distance[names["result"].success] < inf).all()
+    assert names["WhiteCorner"]().trigger(model, Digits()).size == (4, 4)
 
 
 def test_every_config_of_an_attack_is_on_the_page():
     named = set(re.findall(r"`([\w/]+\.yaml)`", PAGE)) | set(re.findall(r"--config ([\w/]+\.yaml)", PAGE))
     shown = {name.partition("/")[0].removesuffix(".yaml") for name in named}
-    attacks = {name for name, path in files.shipped().items() if re.search(r"^attacks:", path.read_text("utf-8"), re.MULTILINE)}
-    evaluated = {name for name in attacks if not re.search(r"^model:|^trainer:", files.shipped()[name].read_text("utf-8"), re.MULTILINE)}
-    assert {name.partition("/")[0].removesuffix(".yaml") for name in evaluated} <= shown
+    attacks = {name for name, path in files.shipped().items() if re.search(r"^(attacks|defences):", path.read_text("utf-8"), re.MULTILINE)}
+    assert {name.partition("/")[0].removesuffix(".yaml") for name in attacks} <= shown
     assert named <= set(files.shipped())
