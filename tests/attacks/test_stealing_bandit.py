@@ -84,6 +84,17 @@ def test_a_reward_that_never_varies_is_worth_nothing():
     assert [every(p, torch.zeros(2).double()) for _ in range(3)] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("nothing", [torch.nan, -torch.inf])
+def test_a_replica_that_gives_no_numbers_once_spoils_no_later_reward(nothing):
+    p = torch.tensor([0.7, 0.2, 0.1]).double()
+    silent, logits = torch.tensor([nothing, 0.0, 0.0]).double(), torch.tensor([1.0, -2.0, 0.5]).double()
+    every, lost = Rewards("all", 3), Rewards("loss", 3)
+    assert math.isnan(every(p, silent))
+    assert math.isnan(lost(p, silent))  # infinite where a class is ruled out: the bandit would believe it for ever
+    assert every(p, logits) == 0
+    assert math.isfinite(every(p, -logits))
+
+
 def queries_until(n: int, wanted: int, knockoff: Knockoff, pool: Pool, answers: torch.Tensor) -> int:
     """After which n inputs of class `wanted` have been asked about; answers: [N, m] of each input."""
     queries, took, hits = knockoff.queries(pool, nn.Identity(), answers.shape[1]), 0, 0

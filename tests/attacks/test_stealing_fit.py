@@ -10,7 +10,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import robnas
+from command_line import refused
+from robnas.attacks.backdoor import BadNets
+from robnas.attacks.defences.loss_filter import LossFilter
 from robnas.attacks.defences.rounded_answers import RoundedAnswers
+from robnas.attacks.poisoning import LabelFlip
 from robnas.attacks.stealing import Knockoff
 from robnas.attacks.stealing.compare import compare, numbers
 from robnas.data import Textures32
@@ -163,11 +167,50 @@ def test_what_is_refused_in_a_line(tmp_path, victim):
     )
     own = f"{tmp_path / 'own_victim.py'}:net"
     with pytest.raises(UserError, match="nothing says whom"):
-        fit(tmp_path / "c", Knockoff(victim=own, budget=10))
+        fit(tmp_path / "c", Knockoff(victim=own, budget=40))
     with pytest.raises(UserError, match="it answers 4 classes, but the data have 10"):
-        fit(tmp_path / "d", Knockoff(victim=own, budget=10, pool="train"))
+        fit(tmp_path / "d", Knockoff(victim=own, budget=40, pool="train"))
     with pytest.raises(UserError, match="a replica learns from one theft"):
         fit(tmp_path / "e", Knockoff(victim=str(victim)), Knockoff(victim=str(victim)))
+
+
+def test_nothing_else_acts_on_the_training_of_a_replica(tmp_path, victim):
+    """It would be without effect, and yet say in rows and checkpoint that it was there."""
+    for other in (LabelFlip(clean="none"), BadNets(clean="none"), LossFilter(start=1)):
+        for callbacks in ([Knockoff(victim=str(victim)), other], [other, Knockoff(victim=str(victim))]):
+            with pytest.raises(UserError, match=f"nothing in its training for {other.name}"):
+                fit(tmp_path, *callbacks, max_epochs=2)
+    assert not (tmp_path / "queries.npz").exists()
+
+
+def test_a_budget_below_a_batch_is_refused_before_the_victim_is_asked(tmp_path, victim):
+    with pytest.raises(UserError, match=r"budget: 31 queries are fewer than data\.batch_size: 32"):
+        fit(tmp_path, Knockoff(victim=str(victim), budget=31))
+    assert not list(tmp_path.glob("queries.*"))
+
+
+def test_without_data_a_victim_that_is_no_run_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    said = refused("fit --config knockoff --wandb=off --attacks.knockoff.victim=nowhere", capsys)
+    assert "data: the victim nowhere is no run folder" in said
+    assert "victim: a run folder is needed" in refused("fit --config knockoff --config digits --wandb=off", capsys)
+
+
+def test_whom_a_stolen_model_was_trained_on_its_own_split_does_not_say(tmp_path, victim):
+    fit(tmp_path / "replica", Knockoff(victim=str(victim), budget=64))
+    for pool in ("non_members", "members"):
+        with pytest.raises(UserError, match=f"is itself a stolen model.* no telling {pool}"):
+            fit(tmp_path / "b", Knockoff(victim=str(tmp_path / "replica"), budget=64, pool=pool))
+    fit(tmp_path / "b", Knockoff(victim=str(tmp_path / "replica"), budget=64, pool="train"))
+
+
+def test_what_the_victims_first_weights_were_trained_on_is_no_non_member(tmp_path, victim):
+    fit(tmp_path / "later", digits=data(members=0.3, members_seed=5), model=Classifier(**SMALL, init_from=str(victim)))
+    (tmp_path / "later" / "config.yaml").write_text(f"model: {{init_args: {{init_from: {victim}}}}}\n")
+    fit(tmp_path / "replica", Knockoff(victim=str(tmp_path / "later"), budget=300))
+    index = np.load(tmp_path / "replica" / "queries.npz")["index"]
+    status = [np.load(folder / "membership.npz")["status"][index] for folder in (victim, tmp_path / "later")]
+    assert set(status[0].tolist()) == set(status[1].tolist()) == {0}
 
 
 def test_the_divergence_to_a_copy_of_the_victim_is_nothing(victim):

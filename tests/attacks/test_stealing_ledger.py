@@ -140,11 +140,51 @@ def test_other_queries_than_were_asked_are_refused(tmp_path, pool, killed, monke
         steal(tmp_path, pool)
 
 
-def test_an_author_who_asks_twice_is_told(tmp_path, pool):
-    class Twice(Knockoff):
-        def queries(self, pool, replica, classes):
-            while True:
-                yield pool.index[:4]
+def twice(pool):
+    while True:
+        yield pool.index[:4]
 
-    with pytest.raises(ValueError, match="none of them twice"):
-        Twice(victim="v", budget=8).ask(Oracle(convolutional().float()), pool, nn.Identity(), 10, Ledger(tmp_path, "it"))
+
+def doubled(pool):
+    yield pool.index[[0, 1, 1]]
+
+
+def outside(pool):
+    yield torch.tensor([3, 59])  # 59 is not in the pool
+
+
+def beyond(pool):
+    yield torch.tensor([3, 60])
+
+
+def nothing(pool):
+    while True:
+        yield pool.index[:0]
+
+
+@pytest.mark.parametrize("wrong", [twice, doubled, outside, beyond, nothing])
+def test_an_author_who_asks_twice_or_outside_of_the_pool_is_told_before_the_victim_hears_of_it(tmp_path, pool, wrong):
+    class Wrong(Knockoff):
+        def queries(self, pool, replica, classes):
+            return wrong(pool)
+
+    part = Pool(pool.images, pool.index[:50], 0)
+    for _ in range(2):  # no table is left that a second try would take for a good one
+        Counting.seen = 0
+        with pytest.raises(ValueError, match="at least one at a time and none of them twice"):
+            Wrong(victim="v", budget=8).ask(Oracle(Counting().float()), part, nn.Identity(), 10, Ledger(tmp_path, "it"))
+        assert Counting.seen == (4 if wrong is twice else 0)
+        assert not (tmp_path / FILE).exists()
+        (tmp_path / PART).unlink(missing_ok=True)
+
+
+def test_an_author_who_ends_early_is_told_and_leaves_no_table(tmp_path, pool):
+    class Short(Knockoff):
+        def queries(self, pool, replica, classes):
+            yield pool.index[:4]
+
+    for _ in range(2):
+        ledger = Ledger(tmp_path, "it")
+        assert ledger.table() is None
+        with pytest.raises(ValueError, match=r"Short.queries: ended 4 before the budget of 8"):
+            Short(victim="v", budget=8).ask(Oracle(convolutional().float()), pool, nn.Identity(), 10, ledger)

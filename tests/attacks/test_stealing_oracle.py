@@ -74,6 +74,8 @@ def test_a_victim_of_other_classes_or_without_logits_is_refused_in_a_line():
         Oracle(convolutional(), classes=7).ask(images(2))
     with pytest.raises(UserError, match=r"it answers shape \[2, 3, 8, 8\]"):
         Oracle(nn.Identity()).ask(images(2))
+    with pytest.raises(UserError, match=r"images \[1, 8, 8\] are not what it takes: Given groups=1"):
+        Oracle(convolutional()).ask(images(2)[:, :1])
     with pytest.raises(UserError, match="unknown answers 'logits'"):
         Oracle(convolutional(), "logits")
 

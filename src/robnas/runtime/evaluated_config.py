@@ -35,10 +35,16 @@ def beginning(folder: str) -> dict[str, Any]:
 
 
 def of_victim(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Data of the run that an attack steals from, where a configuration names no data of its own; empty where it names no run."""
+    """Data of the run that an attack steals from, where a configuration names no data of its own; empty where it names no victim.
+
+    Raises UserError for a victim that is no run: nothing says what it was trained on.
+    """
     for block in (config.get("attacks") or {}).values():
         victim = (block.get("init_args") or {}).get("victim") if isinstance(block, Mapping) else None
-        if victim and (folder := run_of(str(victim))) is not None and jobs.job_at(folder) is not None:
+        if victim:
+            folder = run_of(str(victim))
+            if folder is None or jobs.job_at(folder) is None:
+                raise UserError(f"data: the victim {victim} is no run folder, so its data must be named: --data=NAME")
             found = base(run_folder.existing(folder))
             return {"data": found["data"]} if "data" in found else {}
     return {}

@@ -30,7 +30,8 @@ def update(bandit: Bandit, action: int, reward: float, policy: Tensor) -> Bandit
     """H(a) ← H(a) + 1/N(action) · (r − baseline) · ([a = action] − π(a)).
 
     The step is 1/N(action), and the baseline counts this reward already, both as in the Adversarial Robustness Toolbox: so the first
-    reward moves nothing, and an action that is pulled a lot moves ever less. policy: [A] that the action was drawn from.
+    reward moves nothing, and an action that is pulled a lot moves ever less. Orekondy et al. have the same step, and for the baseline
+    the mean of the last 25 rewards. policy: [A] that the action was drawn from.
     """
     steps, pulled = bandit.steps + 1, bandit.pulled.clone()
     pulled[action] += 1

@@ -20,7 +20,7 @@ from robnas.attacks.progress import bar
 from robnas.attacks.stealing import compare
 from robnas.attacks.stealing.ledger import Ledger, Table
 from robnas.attacks.stealing.oracle import ANSWERS, Guard, Oracle, as_rows, as_targets
-from robnas.attacks.stealing.pool import POOLS, Pool, choose, other, run_of
+from robnas.attacks.stealing.pool import POOLS, Pool, Unasked, choose, other, run_of
 from robnas.attacks.stealing.targets import SoftLabels
 from robnas.attacks.training import FinalTest, TrainingAttack
 from robnas.copies import digest, evaluation_copy
@@ -100,6 +100,8 @@ class Stealing(TrainingAttack):
         """The victim is loaded first: it is part of what is said of the replica."""
         thieves = [c for c in trainer.callbacks if isinstance(c, Stealing)]  # type: ignore[attr-defined]
         require(len(thieves) == 1, f"{self.name}: a replica learns from one theft; here are {', '.join(c.name for c in thieves)}")
+        idle = [c.name for c in trainer.callbacks if isinstance(c, TrainingAttack) and not isinstance(c, Stealing | Guard)]  # type: ignore[attr-defined]
+        require(not idle, f"{self.name}: a replica learns from answers alone, so there is nothing in its training for {', '.join(idle)}")
         load: Callable[[str], nn.Module] | None = getattr(trainer, "load", None)
         if load is None:
             raise UserError(f"{self.name}: robnas's own Trainer is needed, which loads the victim")
@@ -116,6 +118,8 @@ class Stealing(TrainingAttack):
         pool = self._pool(trainer, data)
         whose = self.pool_data.name if self.pool_data else self.pool
         require(self.budget <= len(pool), f"budget: {self.budget:,} queries, but the pool ({whose}) has {len(pool):,} inputs")
+        batch = f"budget: {self.budget:,} queries are fewer than data.batch_size: {data.batch_size}"
+        require(self.budget >= data.batch_size, batch)  # said before the victim is asked
         replica: nn.Module = getattr(model, "model", None) or model
         table = collectives.from_first(lambda: self._asked(trainer, replica, pool, data.num_classes))
         self._table = table
@@ -146,8 +150,10 @@ class Stealing(TrainingAttack):
 
         Raises:
             UserError: the ledger is of other queries, as where the author's code has changed.
+            ValueError: the author's queries are not what `Queries` says; the victim has not heard of these, and no table is written.
         """
         queries, left = self.queries(pool, replica, classes), self.budget
+        unasked = Unasked(pool, f"{type(self).__name__}.queries")
         answers: Tensor | None = None
         past = iter(ledger.past)
         with bar(self.name, self.budget) as asked:
@@ -155,7 +161,8 @@ class Stealing(TrainingAttack):
                 try:
                     index = (queries.send(answers) if answers is not None else next(queries))[:left]
                 except StopIteration:
-                    break
+                    raise ValueError(f"{type(self).__name__}.queries: ended {left:,} before the budget of {self.budget:,}") from None
+                unasked.take(index)
                 if (known := next(past, None)) is not None:
                     if not np.array_equal(known[0], index.numpy()):
                         raise UserError(f"{ledger.part} is of other queries than would be asked: --overwrite begins anew")
@@ -169,10 +176,7 @@ class Stealing(TrainingAttack):
             if answers is not None and not left:
                 self._tell_the_last(queries, answers)
         queries.close()
-        table = ledger.finish(**{name: column.numpy() for name, column in self.columns().items()})
-        if len(np.unique(table.index)) != self.budget:
-            raise ValueError(f"{type(self).__name__}.queries: {self.budget} inputs are to be asked about, none of them twice")
-        return table
+        return ledger.finish(**{name: column.numpy() for name, column in self.columns().items()})
 
     @staticmethod
     def _tell_the_last(queries: Queries, answers: Tensor) -> None:

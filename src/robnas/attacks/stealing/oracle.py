@@ -39,7 +39,7 @@ class Oracle:
 
     ask: Callable[[Tensor], Tensor]
     """x: [n, C, H, W] in [0, 1] → [n, m] on the CPU, or with labels [n] int64; NaN, or −1, where the victim gave no numbers. Raises
-    UserError where it does not answer with logits, or of other classes."""
+    UserError where it does not take such images, does not answer with logits, or of other classes."""
     asked: Callable[[], int]
     """Images that were sent so far."""
 
@@ -55,7 +55,13 @@ class Oracle:
             nonlocal count
             count += len(x)
             x = x.to(x.device if first is None else first.device, x.dtype if first is None else first.dtype, copy=True)
-            logits = frozen(x)
+            try:
+                logits = frozen(x)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                why = " ".join(str(error).split())[:200]
+                raise UserError(f"victim: images {list(x.shape[1:])} are not what it takes: {why}") from error
             if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x) or logits.shape[1] < 2:
                 what = f"shape {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
                 raise UserError(f"victim: it answers {what}; logits [{len(x)} inputs, at least 2 classes] are needed")

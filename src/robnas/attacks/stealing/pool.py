@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from robnas import collectives, jobs
-from robnas.attacks.membership.past import configuration
+from robnas.attacks.membership.past import ANSWERS, configuration, seen_before
 from robnas.attacks.membership.shadows import images
 from robnas.data import membership
 from robnas.data.base import Batch, ImageData, as_float
@@ -43,6 +43,20 @@ class Pool:
         return as_float(self.images.__getitems__(index)).x
 
 
+class Unasked:
+    """What of a pool is left to ask about. who: whom to blame for queries that leave it, or come again."""
+
+    def __init__(self, pool: Pool, who: str) -> None:
+        self._left, self._who = torch.zeros(len(pool.images.y), dtype=torch.bool).index_fill(0, pool.index, True), who
+
+    def take(self, index: Tensor) -> None:
+        """index: [n], before they are asked. Raises ValueError where there are none, one is not in the pool, or one comes again."""
+        known = len(index) > 0 and bool(((index >= 0) & (index < len(self._left))).all())
+        if not known or len(set(index.tolist())) < len(index) or not bool(self._left[index].all()):
+            raise ValueError(f"{self._who}: inputs of pool.index are to be asked about, at least one at a time and none of them twice")
+        self._left[index] = False
+
+
 @dataclass(frozen=True)
 class Resized:
     """Images of another size, bilinear with antialiasing, as they are fetched. shape: (C, H, W)."""
@@ -66,7 +80,8 @@ def choose(which: str, data: ImageData, victim: str, trainer: Trainer, seed: int
     """Of the victim's own data set, less what this fit holds out to validate.
 
     Args:
-        which: "non_members", what the victim was not trained on; "members", its own training set; "train": both.
+        which: "non_members", what neither the victim nor the weights that it began with were trained on; "members", its own training set;
+            "train": both.
         data: of the fit.
         victim: as the configuration names it; its run folder says whom it was trained on.
 
@@ -76,8 +91,8 @@ def choose(which: str, data: ImageData, victim: str, trainer: Trainer, seed: int
     train = data.sets()[0]
     mask = torch.ones(len(train.y), dtype=torch.bool)
     if which != "train":
-        member = torch.from_numpy(_members(which, data, victim, trainer))
-        mask = member if which == "members" else ~member
+        mask = torch.from_numpy(_members(which, data, victim, trainer))
+        mask = mask if which == "members" else ~mask
     mask[data.parts()[1]] = False
     pool = Pool(train, mask.nonzero()[:, 0], seed)
     way = "one trained with --data.members=0.5 leaves half; or pool: members, or pool_data"
@@ -104,10 +119,13 @@ def _members(which: str, data: ImageData, victim: str, trainer: Trainer) -> Any:
     folder = run_of(victim)
     if folder is None:
         raise UserError(f"pool: nothing says whom {victim} was trained on, so there is no telling {which}: pool: train, or pool_data")
+    if (folder / ANSWERS).is_file():
+        raise UserError(f"pool: {victim} is itself a stolen model, so there is no telling {which}: pool: train, or pool_data")
     found = membership.read(folder)
     mine: dict[str, Any] = getattr(trainer, "config", None) or {}
     same = not mine or not (folder / "config.yaml").is_file() or images(configuration(folder)) == images(mine)
     n = len(data.sets()[0].y)
     if not same or len(found) != n:
         raise UserError(f"pool: {victim} was trained on other data than {data.name} ({n:,} inputs): pool: train, or pool_data")
-    return found.member.copy()
+    before = seen_before(folder, n) if which == "non_members" else False  # what the weights that it began with were trained on
+    return found.member | before

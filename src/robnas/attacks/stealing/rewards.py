@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -56,8 +57,8 @@ class Rewards:
     """One number for each answer, in the order in which they come.
 
     "all" is the mean of the three, each less its running mean and over its running standard deviation, this answer counted: the first is
-    worth 0. (The Adversarial Robustness Toolbox clips the first to [0, 1], and its variance is not quite the running one; Orekondy et al.
-    rescale each to [0, 1] instead.)
+    worth 0. (The Adversarial Robustness Toolbox clips the first to [0, 1], and its variance is not quite the running one. Orekondy et al.
+    add up the three, each rescaled to [0, 1], less its mean over the last 25 queries; and diversity is to the mean of these 25 answers.)
 
     Args:
         kind: one of `REWARDS`.
@@ -68,15 +69,18 @@ class Rewards:
         self.kind, self.answers, self.each = kind, Running.of(classes), Running.of(3)
 
     def __call__(self, p: Tensor, logits: Tensor | None = None) -> float:
-        """p: [m] float64, sums to 1; logits: [m] of the online replica, needed for "loss" and "all"."""
+        """p: [m] float64, sums to 1; logits: [m] of the online replica, needed for "loss" and "all": NaN where it gives no numbers."""
         self.answers = self.answers.plus(p)
         if self.kind == "certainty":
             return float(certainty(p))
         if self.kind == "diversity":
             return float(diversity(p, self.answers.mean))
         assert logits is not None, "the online replica's logits"
+        lost = loss(p, logits)
+        if not bool(lost.isfinite()):  # once in a running mean, it would be in all that come after
+            return math.nan
         if self.kind == "loss":
-            return float(loss(p, logits))
-        three = torch.stack([certainty(p), diversity(p, self.answers.mean), loss(p, logits)])
+            return float(lost)
+        three = torch.stack([certainty(p), diversity(p, self.answers.mean), lost])
         self.each = self.each.plus(three)
         return float(self.each.normalise(three).mean())
