@@ -19,7 +19,9 @@ COMMANDS = [line.partition("robnas ")[2] for kind, text in BLOCKS if not kind fo
 ANYWHERE = " --wandb=off --trainer.accelerator=cpu"
 QUICK = ANYWHERE + " --trainer.max_epochs=1 --trainer.limit_train_batches=1"
 
+ONE_STEP = "".join(f" --attacks.{name}.steps=1" for name in ("pgd", "pgd_most", "pgd_least"))
 SMALL = {
+    "masking": ONE_STEP + " --attacks.masking.attack.init_args.steps=1 --attacks.masking.square_queries=5",
     "sweep": " --attacks.sweep.attack.init_args.steps=1 --attacks.sweep.attack.init_args.n_restarts=1",
     "ensemble": " --attacks.ensemble.steps=2 --attacks.ensemble.n_queries=10",
     "nes": "".join(f" --attacks.{name}.steps=1 --attacks.{name}.n_queries=2" for name in ("nes", "nes_most", "nes_least")),
@@ -33,6 +35,8 @@ SMALL = {
 def made_small(command: str) -> str | None:
     """The command with flags that make it take a moment; None: it needs what is not here (GPUs, CIFAR10)."""
     verb = command.split()[0]
+    if verb == "fit" and "init_from" in command:
+        return command + QUICK + " --attacks.trojannn.init_args.steps=1"
     if verb == "fit" and "digits" not in command and "photos" not in command:
         return f"{command} --print_config"
     if verb == "fit":
@@ -44,7 +48,7 @@ def made_small(command: str) -> str | None:
         for config, small in SMALL.items():
             if f"/{config}.yaml" in command or f" {config}.yaml" in command:
                 return command + ANYWHERE + few + small
-        return command + ANYWHERE + insist + "".join(f" --attacks.{name}.steps=1" for name in ("pgd", "pgd_most", "pgd_least"))
+        return command + ANYWHERE + insist + ONE_STEP
     return command
 
 
