@@ -43,6 +43,11 @@ def check_seeds(seeds: Sequence[int]) -> None:
     require(len(set(seeds)) == len(seeds), f"--seeds: {list(seeds)} names a seed twice")
 
 
+def check_once(option: str, values: Sequence[Any]) -> None:
+    """Raises UserError where a value is named twice: its runs would be counted twice, and look like other seeds."""
+    require(len(set(values)) == len(values), f"--{option}: {list(values)} names one twice")
+
+
 def common(seed: int, root: Path, flags: Iterable[str] = ()) -> list[str]:
     """What every `fit` gets behind its own config."""
     own = [f"--{flag.removeprefix('--')}" for flag in flags]

@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--trainings", nargs="+", default=["augmented", "plain"], metavar="NAME", help=", ".join(TRAININGS))
     options = parser.parse_args(argv)
     side_by_side.check_seeds(options.seeds)
+    for option in ("models", "rates", "trainings"):
+        side_by_side.check_once(option, getattr(options, option))
     for name in options.models:
         describe(name)
     for name in options.trainings:

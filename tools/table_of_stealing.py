@@ -46,8 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--budget", type=int, default=300, help="that of the adaptive and the defended thefts")
     options = parser.parse_args(argv)
     side_by_side.check_seeds(options.seeds)
+    for option in ("victims", "replicas", "budgets"):
+        side_by_side.check_once(option, getattr(options, option))
     for name in (*options.victims, *options.replicas):
         describe(name)
+    require(min(options.budgets) >= 1, f"--budgets: {min(options.budgets)} is not at least 1")
     require(options.budget in options.budgets, f"--budget: {options.budget} is not one of --budgets {options.budgets}")
     runs, failed = measure(
         options.victims, options.replicas, options.budgets, options.budget, options.seeds, options.workers, options.runs, options.flags
@@ -82,14 +85,15 @@ def measure(
         ]
         stolen = pool.run([theft_command(there[victim, seed], seed, *rest, root, flags) for victim, seed, *rest in asked])
     names = ("victim", "seed", "replica", "way", "budget")
-    runs = [
+    found = [
         dict(zip(names, one, strict=True)) | numbers(outcome.folder)
         for one, outcome in zip(asked, stolen, strict=True)
         if outcome.good and outcome.folder
     ]
-    return sorted(runs, key=lambda run: [list(names_of).index(run[k]) for k, names_of in (("victim", victims), ("replica", replicas))]), [
-        *side_by_side.failures([*trained, *stolen])
-    ]
+    runs = [run for run in found if run["ace"] is not None]  # a training that ended in NaN answers nothing
+    silent = [f"failed: no answer of the replica: {[run[name] for name in names]}" for run in found if run["ace"] is None]
+    runs.sort(key=lambda run: (victims.index(run["victim"]), replicas.index(run["replica"])))
+    return runs, [*side_by_side.failures([*trained, *stolen]), *silent]
 
 
 def victim_command(name: str, seed: int, root: Path, flags: Sequence[str] = ()) -> list[str]:
@@ -201,7 +205,9 @@ MARKS = {"random": "o", "adaptive": "^", "rounded": "s", "labels": "x"}
 
 
 def _draw(axes, runs: Sequence[Run], replica: str, shift: float) -> None:  # type: ignore[no-untyped-def]
-    """One victim and replica: a line of random queries, a mark for each other way."""
+    """One victim and replica: a line of random queries, a mark for each other way; nothing of a pair whose jobs have all failed."""
+    if not runs:
+        return
     _, colour, _ = KINDS[runs[0]["family"]]
     for place, way in enumerate(WAYS):
         own = [run for run in runs if run["way"] == way]

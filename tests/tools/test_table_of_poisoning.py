@@ -78,6 +78,9 @@ def test_the_picture_is_the_same_for_the_same_numbers(tmp_path):
         (["--models", "resnett"], "unknown network"),
         (["--trainings", "plane"], "unknown training 'plane'.*plain"),
         (["--rates", "0", "0.2"], r"--rates: 0.0 is not in \(0, 1\]"),
+        (["--rates", "0.2", "0.2"], r"--rates: \[0.2, 0.2\] names one twice"),
+        (["--models", "resnet", "resnet"], "--models: .* names one twice"),
+        (["--trainings", "plain", "plain"], "--trainings: .* names one twice"),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments, says):
