@@ -9,7 +9,7 @@ from robnas.configuration.reading import read_file
 
 SHIPPED = files.shipped()
 WITH_MODEL = [name for name, path in SHIPPED.items() if "model" in read_file(path)]
-EVALUATING = [name for name, path in SHIPPED.items() if {"attacks", "probes"} & set(read_file(path))]
+EVALUATING = [name for name, path in SHIPPED.items() if name not in WITH_MODEL and {"attacks", "probes"} & set(read_file(path))]
 OVERLAY = "digits.yaml"
 
 
@@ -34,7 +34,9 @@ def command(name: str) -> str:
     return f"fit --config {name}"
 
 
-def test_there_is_no_third_kind():
+def test_there_is_no_third_kind_and_what_attacks_a_training_is_walked_as_a_training():
+    assert not set(WITH_MODEL) & set(EVALUATING)
+    assert command("label_flip.yaml") == "fit --config label_flip.yaml"
     assert set(WITH_MODEL) | set(EVALUATING) | {OVERLAY} == set(SHIPPED)
 
 
@@ -48,7 +50,12 @@ def test_every_config_parses_and_keeps_what_it_says(name, capsys):
     for key, value in stated.get("model", {}).get("init_args", {}).items():
         if not isinstance(value, dict):
             assert config["model"]["init_args"][key] == value
-    assert set(stated.get("attacks", {})) == set(config["attacks"])
+    for kind in ("attacks", "defences"):
+        blocks = stated.get(kind, {})
+        assert set(blocks) == set(config.get(kind) or {})
+        for one, block in blocks.items():
+            numbers = {key: value for key, value in block.get("init_args", {}).items() if isinstance(value, int | float)}
+            assert config[kind][one]["init_args"] | numbers == config[kind][one]["init_args"]
 
 
 @pytest.mark.parametrize("name", [*WITH_MODEL, *EVALUATING])
