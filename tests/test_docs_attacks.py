@@ -20,22 +20,23 @@ FIT = next(told for told in COMMANDS if told.startswith("fit"))
 ANYWHERE = " --wandb=off --trainer.accelerator=cpu"
 FEW = " --trainer.limit_test_batches=1 --data.batch_size=8"
 SMALL = {
-    "sweep": " --attacks.sweep.attack.init_args.steps=1 --attacks.sweep.attack.init_args.n_restarts=1",
+    "pgd/sweep": " --attacks.sweep.attack.init_args.steps=1 --attacks.sweep.attack.init_args.n_restarts=1",
     "ensemble": " --attacks.ensemble.steps=2 --attacks.ensemble.n_queries=10",
     "hopskipjump": " --attacks.hopskipjump.steps=1",
+    "membership/hopskipjump": " --attacks.membership_hopskipjump.steps=1 --attacks.membership_hopskipjump.max_inputs=5",
     "masking": " --attacks.masking.attack.init_args.steps=1 --attacks.masking.square_queries=5",
-    "lira": " --attacks.lira.n_shadows=4 --attacks.lira.max_inputs=20",
+    "membership/lira": " --attacks.lira.n_shadows=4 --attacks.lira.max_inputs=20",
     "membership": " --attacks.membership_noise.copies=2",
 }
-"""Last config of a command → flags that make it take a moment."""
+"""Config of a command → flags that make it take a moment."""
 
 
 def made_small(told):
     if told.startswith("fit"):
         return told + ANYWHERE + " --trainer.max_epochs=1 --trainer.limit_train_batches=2 --trainer.limit_val_batches=1"
-    last = [word for word in told.split() if word.endswith(".yaml") and word != "digits.yaml"][-1]
+    small = "".join(SMALL.get(word.removesuffix(".yaml"), "") for word in told.split() if word.endswith(".yaml"))
     one = "".join(f" --attacks.{n}.steps=1" for n in ("pgd", "pgd_most", "pgd_least", "unbounded")) if " pgd.yaml" in told else ""
-    return told + ANYWHERE + FEW + one + SMALL.get(Path(last).stem, "")
+    return told + ANYWHERE + FEW + one + small
 
 
 @pytest.fixture(scope="module")

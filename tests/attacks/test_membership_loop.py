@@ -18,6 +18,7 @@ from membership_victims import Memory
 from ranks import run_on_ranks
 from robnas.attacks import summary
 from robnas.attacks.membership import Confidence, HopSkipJumpDistance, Loss, NoiseRobustness, inputs
+from robnas.attacks.membership.summary import _refused
 from robnas.attacks.unfinished import Unfinished
 from robnas.data import membership
 from robnas.data.digits import Digits
@@ -310,3 +311,13 @@ def test_two_ranks_equal_one(tmp_path):
         mine, theirs = outcomes(tmp_path / "one", row), outcomes(tmp_path / "two", other)
         for name, values in mine.items():
             assert np.allclose(values, theirs[name], rtol=0, atol=1e-9, equal_nan=True), name
+
+
+def test_what_is_refused_is_said_once_a_rate():
+    few = "refused: {} negatives, {} needed"
+    many = [few.format(n, "1,000") for n in ("300", "100", "299")]
+    flags = {0.001: [few.format("1,200", "10,000")], 0.01: [*many, "refused: no positives"]}
+    assert _refused(flags) == [
+        "TPR at 1% FPR refused: 1,000 non-members needed, here are 100 to 300; no positives.",
+        "TPR at 0.1% FPR refused: 10,000 non-members needed, here are 1,200.",
+    ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, floor
 
 from rich.box import SIMPLE
@@ -73,13 +74,13 @@ def table(rows: Sequence[Row]) -> Table | None:
 def _notes(found: list[dict[str, Row]]) -> list[str]:
     """What numbers mean, what makes them doubtful, which were refused and why, and what errored."""
     notes = ["AUC: signed, ½ is chance. TPR at a FPR. balanced: threshold from other inputs. gap: accuracy on members less on non-members."]
-    refused: dict[str, None] = {}
+    refused: dict[float, list[str]] = {}
     doubtful: dict[str, dict[str, None]] = {}
     for group in found:
         for metric, row in group.items():
             for flag in row.flags:
                 if metric.startswith(TPR) and flag.startswith("refused"):
-                    refused[f"TPR at {100 * float(metric.removeprefix(TPR)):g}% FPR {flag.replace('negatives', 'non-members')}."] = None
+                    refused.setdefault(float(metric.removeprefix(TPR)), []).append(flag)
         row = group["auc"]
         for flag in row.flags:
             doubtful.setdefault(SAYS.get(flag, flag), {})[_name(row)] = None
@@ -87,4 +88,21 @@ def _notes(found: list[dict[str, Row]]) -> list[str]:
             notes.append(f"{_name(row)}: max(AUC, 1 − AUC) = {folded.value:.3f}, which is never below ½: no evidence of anything.")
         if row.errored:
             notes.append(f"{_name(row)}: {row.errored} more inputs errored, and are in no n.")
-    return notes + [f"{', '.join(names)}: {what}." for what, names in doubtful.items()] + list(refused)
+    return notes + [f"{', '.join(names)}: {what}." for what, names in doubtful.items()] + _refused(refused)
+
+
+def _refused(flags: Mapping[float, list[str]]) -> list[str]:
+    """By FPR, why there is no TPR → a line for each: "TPR at 1% FPR refused: 1,000 non-members needed, here are 299 to 300."."""
+    lines = []
+    for fpr, why in sorted(flags.items(), reverse=True):
+        counts, reasons = [], []
+        for flag in why:
+            if few := re.fullmatch(r"refused: ([\d,]+) negatives, ([\d,]+) needed", flag):
+                counts.append(int(few[1].replace(",", "")))
+                reasons.append(f"{few[2]} non-members needed, here are ")
+            else:
+                reasons.append(flag.removeprefix("refused: "))
+        here = " to ".join(f"{n:,}" for n in sorted({min(counts), max(counts)})) if counts else ""
+        told = [reason + here * reason.endswith("here are ") for reason in dict.fromkeys(reasons)]
+        lines.append(f"TPR at {100 * fpr:g}% FPR refused: {'; '.join(told)}.")
+    return lines
