@@ -257,6 +257,8 @@ def test_a_run_that_would_be_stamped_otherwise_does_not_go_on(tmp_path):
         (lambda: trojan(), "it is made on a clean model, which init_from names"),
         (lambda: CleanLabel(clean="none"), "it is made on a clean model, which against names"),
         (lambda: trojan(neurons="lowest"), "Did you mean 'lowest_mean'"),
+        (lambda: trojan(neurons=[]), r"neurons: \[\] does not name at least one"),
+        (lambda: trojan(neurons=[3, 3]), r"neurons: \[3, 3\] does not name .* each once"),
         (lambda: trojan(transparency=1.0), "transparency: 1.0"),
         (lambda: Blended(transparency=-0.1), "transparency: -0.1"),
     ],

@@ -80,6 +80,8 @@ class TrojanNN(Backdoor):
         require(0 <= transparency < 1, f"transparency: {transparency} is not in [0, 1)")
         if isinstance(neurons, str) and neurons not in RULES:
             raise unknown("neurons (or a list of numbers)", neurons, RULES)
+        if not isinstance(neurons, str):
+            require(0 < len(neurons) == len(set(neurons)), f"neurons: {neurons} does not name at least one, and each once")
         row, column = place
         self.layer, self.n_neurons, self.neurons, self.activation = layer, n_neurons, neurons, activation
         self.steps, self.step_size, self.observed = steps, step_size, observed
