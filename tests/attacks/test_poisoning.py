@@ -18,8 +18,8 @@ from robnas.results import Rows
 from robnas.runtime.final_test import final_test
 from robnas.runtime.loggers import read
 from robnas.search import DARTS
-from robnas.tasks import Search
-from small_poisoned import Stop, StopAt, colours, fit, same
+from robnas.tasks import Classifier, Search
+from small_poisoned import SMALL, Stop, StopAt, colours, fit, same
 
 
 class Seen(Callback):
@@ -194,6 +194,11 @@ def test_a_run_of_other_settings_is_said_and_an_attacked_one_refused(tmp_path):
     assert by_metric(tmp_path / "poisoned")["cad"].flags == ["other epochs"]
     with pytest.raises(UserError, match="was itself attacked"):
         fit(tmp_path / "b", flip(clean=str(tmp_path / "poisoned")))
+    later = Classifier(**SMALL, learning_rate=0.1, init_from=str(tmp_path / "poisoned"))
+    trainer, model, data = fit(tmp_path / "later", model=later, max_epochs=1)
+    final_test(trainer, model, data)
+    with pytest.raises(UserError, match="was itself attacked"):  # its weights were, before
+        fit(tmp_path / "b", flip(clean=str(tmp_path / "later")))
     with pytest.raises(UserError, match="clean: 'tarin' is neither 'train'"):
         fit(tmp_path / "b", flip(clean="tarin"))
 

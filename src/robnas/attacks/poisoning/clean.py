@@ -12,15 +12,18 @@ from robnas.errors import UserError, require
 from robnas.results import Rows
 
 TRAIN, NONE = "train", "none"
+OF = " + "
+"""How rows call a model whose training was attacked or defended, or that of the weights it began with: "resnet + badnets"."""
 
 
 def check(clean: str) -> None:
-    """Before anything is trained. Raises UserError where a run is named that has no final test, or was attacked itself."""
+    """Before anything is trained. Raises UserError where a run is named that has no final test, or was attacked itself, or started from
+    weights that were."""
     if clean in (TRAIN, NONE):
         return
     require(Path(clean).is_dir(), f"clean: {clean!r} is neither {TRAIN!r} (the clean twin) nor {NONE!r} nor a run folder")
     FinalTest.of_run(clean)
-    if any(row.access == "training" for row in Rows(Path(clean) / "results.jsonl").read()):
+    if any(row.access == "training" or OF in str(row.model) for row in Rows(Path(clean) / "results.jsonl").read()):
         raise UserError(f"clean: the training of {clean} was itself attacked or defended")
 
 
@@ -39,7 +42,7 @@ def drop(trainer: Any, clean: str, tested: FinalTest) -> tuple[Number | None, Fi
 def differences(trainer: Any, folder: Path) -> tuple[str, ...]:
     """("other train_seed", …)"""
     mine = results.of_trainer(trainer)[1] | {"epochs": trainer.max_epochs}
-    mine["model"] = str(mine["model"]).partition(" + ")[0]  # that its own training was attacked is what is measured
+    mine["model"] = str(mine["model"]).partition(OF)[0]  # that its own training was attacked is what is measured
     theirs = next(vars(row) for row in Rows(folder / "results.jsonl").read() if row.kind == "train" and row.metric == "accuracy")
     theirs = {**theirs, "epochs": _epochs(folder)}
     return tuple(f"other {key}" for key in ("dataset", "model", "train_seed", "epochs") if theirs[key] != mine.get(key))
