@@ -147,6 +147,15 @@ def test_the_loss_of_both_parts_by_a_plain_loop(tmp_path, freeze):
     assert logged == pytest.approx([attack.history[e]["loss_flipped"] for e in range(3)], rel=1e-5)
 
 
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_losses_are_of_the_weights_that_are_trained_and_say_so_where_others_are_kept(tmp_path, ema):
+    trainer, model, data = fit(tmp_path, flip(), model=Classifier(**SMALL, ema=ema), max_epochs=1)
+    final_test(trainer, model, data)
+    found = by_metric(tmp_path)
+    assert found["loss_flipped"].flags == (["of the weights before they are averaged"] if ema else [])
+    assert found["poisoned"].flags == []
+
+
 def test_watching_changes_no_bit_of_the_training(tmp_path):
     _, watched, _ = fit(tmp_path / "a", flip(watched=50))
     _, alone, _ = fit(tmp_path / "b", flip(watched=0))

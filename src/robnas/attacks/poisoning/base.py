@@ -113,7 +113,8 @@ class Poisoning(TrainingAttack):
         numbers = {} if cad is None else {"cad": cad}
         numbers["poisoned"] = Number(len(self._record) / len(self._drawn), len(self._drawn))
         if self._ended is not None:
-            numbers |= self._parts.numbers(*self._ended)
+            flags = ("of the weights before they are averaged",) if getattr(model, "ema", 0) else ()
+            numbers |= {name: number._replace(flags=flags) for name, number in self._parts.numbers(*self._ended).items()}
         if trainer.is_global_zero and self.history:
             from robnas.attacks.poisoning.picture import draw
 
