@@ -8,7 +8,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from ranks import run_on_ranks
-from robnas.attacks.backdoor import TrojanNN
+from robnas.attacks.backdoor import BadNets, CleanLabel, TrojanNN
 from robnas.attacks.backdoor.trigger import FILE
 from robnas.attacks.defences.fine_pruning import FinePruning
 from robnas.attacks.poisoning import Record
@@ -20,11 +20,14 @@ from small_poisoned import SMALL, colours, fit
 
 
 def both(folder: str, start: str, ranks: int = 1):
-    """A trojan and its mending, two epochs each in float64 → states, rows without what names the weights."""
+    """A trojan and its mending, a patch, and a patch under clean labels, two epochs each in float64 → states, rows without what names the
+    weights."""
     found = []
     for name, callback, begin in (
         ("trojan", TrojanNN(target=1, share=0.2, observed=32, pictures=False), start),
         ("mended", FinePruning(share=0.4), f"{folder}/trojan"),
+        ("patched", BadNets(target=1, share=0.2, clean=start, pictures=False), None),
+        ("honest", CleanLabel(target=1, share=0.1, steps=2, against=start, clean="none", pictures=False), None),
     ):
         strategy = DDPStrategy(process_group_backend="gloo", cluster_environment=LightningEnvironment()) if ranks > 1 else "auto"
         settings = {"devices": ranks, "strategy": strategy, "precision": "64-true", "max_epochs": 2}
@@ -52,8 +55,9 @@ def test_two_ranks_equal_one_process(tmp_path):
             assert mine.keys() == other.keys()
             assert all(other[key] == pytest.approx(mine[key]) for key in mine)
     one, two = tmp_path / "one", tmp_path / "two"
-    assert (one / "trojan" / FILE).read_bytes() == (two / "trojan" / FILE).read_bytes()
-    assert Record.read(one / "trojan").digest == Record.read(two / "trojan").digest
+    for name in ("trojan", "patched", "honest"):
+        assert (one / name / FILE).read_bytes() == (two / name / FILE).read_bytes()
+        assert Record.read(one / name).digest == Record.read(two / name).digest
     metrics = [[row.metric for row in Rows(folder / "trojan" / "results.jsonl").read()] for folder in (one, two)]
     assert metrics[0] == metrics[1]  # once
     assert torch.load(two / "mended" / "checkpoints" / "last.ckpt", weights_only=True)["hyper_parameters"]["defended"]
