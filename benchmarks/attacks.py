@@ -5,8 +5,9 @@
 Two tasks on a small ResNet trained on digits (half contrast, enlarged to 32×32): the most likely class in 3 steps (Table 6, M), and
 untargeted with 7 steps and five restarts, both at ε = 8/255, α = 2/255. Each library runs as its documentation shows, once on the model
 as it is and once on the copy that robnas prepares for itself (BatchNorm folded, channels_last), which tells the two parts of the gain
-apart. The time of all includes ranking the classes; robnas's also preparing that copy, leaving out what the model gets wrong, and
-verifying each success on the model as it is. HopSkipJump and NES: see `query_attacks.py`. What is not named keeps its numbers in the file.
+apart; "bare passes" are K · restarts forward and input-gradient passes of all inputs through that copy, and nothing else. The time of all
+includes ranking the classes; robnas's also preparing that copy, leaving out what the model gets wrong, and verifying each success on the
+model as it is. HopSkipJump and NES: see `query_attacks.py`. What is not named keeps its numbers in the file.
 """
 
 import argparse
@@ -107,6 +108,14 @@ def runs(model: nn.Module, x: Tensor, y: Tensor, goal: str, steps: int, restarts
     return {"torchattacks": torchattacks_pgd, "foolbox": foolbox_pgd, "art": art_pgd}
 
 
+def bare(victim: Victim, x: Tensor, y: Tensor, passes: int) -> Tensor:
+    """What no attack of that many steps on all inputs can do without → x."""
+    for _ in range(passes):
+        moved = x.clone().requires_grad_()
+        torch.autograd.grad(cross_entropy(victim._fast(moved), y, reduction="sum"), moved)
+    return x
+
+
 def reached(model: nn.Module, images: Tensor, x: Tensor, y: Tensor, goal: str) -> int:
     with torch.no_grad():
         now, clean = model(images).argmax(1), model(x)
@@ -152,6 +161,7 @@ def pgd(model: nn.Module, x: Tensor, y: Tensor, rounds: int) -> dict[str, object
         attack = PGD(EPS, ALPHA, steps, restarts, random_start=restarts > 1, goal=goal)
         contestants = {"robnas": lambda attack=attack: attack(model, x, y).x_adv}
         contestants |= runs(model, x, y, goal, steps, restarts)
+        contestants["bare passes, prepared model"] = lambda passes=steps * restarts: bare(victim, x, y, passes)
         contestants |= {f"{k}, prepared model": f for k, f in runs(victim._fast, x, y, goal, steps, restarts).items()}
         successes = {k: reached(model, run(), x, y, goal) for k, run in contestants.items()}  # the first call of each is not timed
         times: dict[str, list[float]] = {k: [] for k in contestants}
@@ -167,13 +177,16 @@ def pgd(model: nn.Module, x: Tensor, y: Tensor, rounds: int) -> dict[str, object
                 "ratio": round(median(a / b for a, b in zip(t, ours, strict=True)), 2),
                 "worst_ratio": round(min(a / b for a, b in zip(t, ours, strict=True)), 2),
                 "successes": successes[k],
+                "peak_mib": query_attacks.peak_mib(contestants[k]),
             }
             for k, t in times.items()
         }
         report["tasks"][name] = lines
-        print(f"\n{name} ({len(x)} inputs)\n{'':32}{'CPU s':>8}{'ratio':>8}{'worst':>8}{'broken':>8}")
+        print(f"\n{name} ({len(x)} inputs)\n{'':32}{'CPU s':>8}{'ratio':>8}{'worst':>8}{'broken':>8}{'MiB':>8}")
         for k, line in lines.items():
-            print(f"{k:32}{line['seconds']:8.3f}{line['ratio']:8.2f}{line['worst_ratio']:8.2f}{line['successes']:8d}")
+            print(
+                f"{k:32}{line['seconds']:8.3f}{line['ratio']:8.2f}{line['worst_ratio']:8.2f}{line['successes']:8d}{line['peak_mib']:8.0f}"
+            )
     return report
 
 
