@@ -11,16 +11,9 @@ from typing import Any, NoReturn
 
 from robnas.errors import UserError, require
 from robnas.space import published, rewire
+from robnas.space.facts import CELL_FACTS, NETWORK_FACTS, describe, passed
 from robnas.space.genotype import Genotype
-from robnas.space.percentile import percentile, random_genotypes
 from robnas.space.search_space import CELL_KINDS
-from robnas.space.size import size
-
-RANDOM_CELLS = 1000
-"""As many make a percentile; its standard error is at most 1.6."""
-
-CELL_FACTS = ("depth", "width", "skips")
-NETWORK_FACTS = ("parameters", "flops")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,14 +26,17 @@ def parser() -> argparse.ArgumentParser:
     """The verb's arguments."""
     p = _Parser(
         prog="robnas cell",
-        description="Depth, width and skip connects of both cells (Table 3), parameters and FLOPs of the network they make, "
-        "and the percentile of each among random cells of the same number of nodes.",
+        description="Depth, width and skip connects of both cells (Table 3), convolutions and density (Fig. 14), parameters and FLOPs "
+        "of the network they make, and the percentile of each among random cells of the same number of nodes. Several: beside each other.",
         allow_abbrev=False,
     )
-    p.add_argument("genotype", help="a published name, a file, a search's run folder, Genotype(…) text, or - for text on standard input")
-    p.add_argument("--json", action="store_true", help="print JSON")
-    p.add_argument("--svg", metavar="OUT", help="draw both cells; OUT ends in .svg, .png or .pdf")
+    text = "a published name, a file, a search's run folder, Genotype(…) text, or - for text on standard input"
+    p.add_argument("genotype", nargs="+", help=text)
+    p.add_argument("--json", action="store_true", help="print JSON; a list where there are several")
+    p.add_argument("--svg", metavar="OUT", help="draw the cells; OUT ends in .svg, .png or .pdf")
+    p.add_argument("--draw", choices=(*CELL_KINDS, "both"), default="both", help="which cells --svg draws (default: both)")
     p.add_argument("--out", metavar="F", help="write the genotype as YAML, - for standard output")
+    p.add_argument("--passed", action="store_true", help="of a search's run folder: every genotype that it passed through, by epoch")
     change = p.add_argument_group("changes, in this order, before anything else is done")
     change.add_argument("--deepen", action="store_true", help="feed every node by the one before it alone (DARTS → DARTS-i)")
     change.add_argument(
@@ -63,23 +59,47 @@ def parser() -> argparse.ArgumentParser:
 def run(argv: Sequence[str]) -> int:
     """Does what `argv` (without "cell") asks → 0. Raises UserError."""
     args = parser().parse_args(argv)
-    genotype = changed(published.find(sys.stdin.read() if args.genotype == "-" else args.genotype), args)
+    require(args.genotype.count("-") <= 1, "-: standard input is one genotype; it stands there more than once")
+    genotypes = _asked(args)
     network = {name: getattr(args, name) for name in ("layers", "init_channels", "image_size", "num_classes")}
-    facts = describe(genotype, network)
+    found = {name: describe(genotype, network) for name, genotype in genotypes.items()}
     written = []
     if args.svg:
-        from robnas.space.drawing import draw
+        from robnas.space.drawing import draw_beside
 
-        written += draw(genotype, args.svg, _title(args))
-    if args.out not in (None, "-"):
-        written.append(_write(Path(args.out), genotype.to_yaml()))
-    if args.out == "-":
-        print(genotype.to_yaml(), end="")
-    elif args.json:
-        print(json.dumps({**facts, "genotype": genotype.to_dict(), "written": [str(path) for path in written]}, indent=1))
+        written += draw_beside(genotypes, args.svg, CELL_KINDS if args.draw == "both" else (args.draw,))
+    one = next(iter(genotypes)) if len(genotypes) == 1 else None
+    if args.out is not None:
+        require(one is not None, f"--out: a file holds one genotype, and here are {len(genotypes)}")
+        text = next(iter(genotypes.values())).to_yaml()
+        if args.out == "-":
+            print(text, end="")
+            return 0
+        written.append(_write(Path(args.out), text))
+    if args.json:
+        files = [str(path) for path in written]
+        plain = [{"name": name, **facts, "genotype": genotypes[name].to_dict(), "written": files} for name, facts in found.items()]
+        print(json.dumps(plain if one is None else plain[0], indent=1))
+    elif one is not None:
+        _print(found[one], written)
     else:
-        _print(facts, written)
+        _print_beside(found, written)
     return 0
+
+
+def _asked(args: argparse.Namespace) -> dict[str, Genotype]:
+    """Title → genotype, changed as asked for."""
+    if args.passed:
+        require(len(args.genotype) == 1, f"--passed: one search at a time, and here are {len(args.genotype)}")
+        return {f"epoch {epoch}": changed(genotype, args) for epoch, genotype in passed(args.genotype[0]).items()}
+    named: dict[str, Genotype] = {}
+    for source in args.genotype:
+        title = name = _title(source, args)
+        number = 2
+        while name in named:  # two files of one name
+            name, number = f"{title} ({number})", number + 1
+        named[name] = changed(published.find(sys.stdin.read() if source == "-" else source), args)
+    return named
 
 
 def changed(genotype: Genotype, args: argparse.Namespace) -> Genotype:
@@ -94,46 +114,45 @@ def changed(genotype: Genotype, args: argparse.Namespace) -> Genotype:
     return genotype
 
 
-def describe(genotype: Genotype, network: dict[str, int]) -> dict[str, Any]:
-    """What the verb prints, as plain values; beside each group of numbers, "percentile" has one for each.
-
-    Args:
-        genotype: what is described.
-        network: layers, init_channels, image_size and num_classes of `robnas.space.size.size`.
-
-    A percentile is among random genotypes of DARTS's space with as many nodes as the cell (for the network: as the normal cell): depth,
-    width and skips among their cells of that kind, parameters and FLOPs among their networks of the same shape.
-    """
-    facts: dict[str, Any] = {}
-    for kind, cell in genotype.cells.items():
-        others = [g.cells[kind] for g in random_genotypes(len(cell.nodes), RANDOM_CELLS)]
-        facts[kind] = _facts(cell, others, CELL_FACTS)
-    own, sizes = size(genotype, **network), [size(g, **network) for g in random_genotypes(len(genotype.normal.nodes), RANDOM_CELLS)]
-    return {**facts, **_facts(own, sizes, NETWORK_FACTS), "network": network, "random_cells": RANDOM_CELLS}
-
-
-def _facts(own: object, others: Sequence[object], names: Sequence[str]) -> dict[str, Any]:
-    values = {name: getattr(own, name) for name in names}
-    return {**values, "percentile": {name: round(percentile(v, [getattr(o, name) for o in others]), 1) for name, v in values.items()}}
-
-
 def _print(facts: dict[str, Any], written: Sequence[Path]) -> None:
     table = [(f"{kind} cell, {name}", facts[kind], name) for kind in CELL_KINDS for name in CELL_FACTS]
     table += [(f"network, {name.replace('flops', 'FLOPs')}", facts, name) for name in NETWORK_FACTS]
-    rows = [(title, f"{group[name]:,}", f"{group['percentile'][name]:.1f}") for title, group, name in table]
-    net = facts["network"]
-    about = (
-        f"network: {net['layers']} cells, {net['init_channels']} channels, {net['image_size']}×{net['image_size']} images, "
-        f"{net['num_classes']} classes; FLOPs are multiply-adds; percentiles among {facts['random_cells']:,} random cells"
-    )
+    rows = [(title, _number(group[name]), f"{group['percentile'][name]:.1f}") for title, group, name in table]
     if sys.stdout.isatty():
         _print_rich(rows)
     else:
         for name, value, rank in [("", "value", "percentile"), *rows]:
-            print(f"{name:<24}{value:>15}{rank:>12}")
-    print(about)
+            print(f"{name:<26}{value:>15}{rank:>12}")
+    _print_end(facts, written)
+
+
+def _print_beside(found: dict[str, dict[str, Any]], written: Sequence[Path]) -> None:
+    """A table a kind of cell, and one of the networks; a line a genotype: numbers, each with its percentile in brackets."""
+    wide = max(len(name) for name in [*found, "reduction cell"])
+    for kind in (*CELL_KINDS, ""):
+        names = CELL_FACTS if kind else NETWORK_FACTS
+        print(f"{f'{kind} cell' if kind else 'network':<{wide}}" + "".join(f"{name.replace('flops', 'FLOPs'):>20}" for name in names))
+        for name, facts in found.items():
+            group = facts[kind] if kind else facts
+            shown = [f"{_number(group[n])} ({group['percentile'][n]:.1f})" for n in names]
+            print(f"{name:<{wide}}" + "".join(f"{text:>20}" for text in shown))
+        print()
+    print("in brackets: percentiles")
+    _print_end(next(iter(found.values())), written)
+
+
+def _print_end(facts: dict[str, Any], written: Sequence[Path]) -> None:
+    net = facts["network"]
+    print(
+        f"network: {net['layers']} cells, {net['init_channels']} channels, {net['image_size']}×{net['image_size']} images, "
+        f"{net['num_classes']} classes; FLOPs are multiply-adds; percentiles among {facts['random_cells']:,} random cells"
+    )
     for path in written:
         print(f"wrote {path}")
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}"
 
 
 def _print_rich(rows: Sequence[tuple[str, str, str]]) -> None:
@@ -148,13 +167,10 @@ def _print_rich(rows: Sequence[tuple[str, str, str]]) -> None:
     Console().print(out)
 
 
-def _title(args: argparse.Namespace) -> str:
+def _title(source: str, args: argparse.Namespace) -> str:
     """Above the picture: the source's short name, and what was done to it."""
-    source = (
-        ""
-        if args.genotype == "-" or "(" in args.genotype or "\n" in args.genotype
-        else args.genotype.rstrip("/").removesuffix("/genotype.yaml")
-    )
+    pasted = source == "-" or "(" in source or "\n" in source
+    source = "" if pasted else source.rstrip("/").removesuffix("/genotype.yaml")
     changes = ["deeper"] * args.deepen + [swap.replace("=", " → ") for swap in args.replace]
     return ", ".join([Path(source).name.removesuffix(".yaml"), *changes]) if source else ", ".join(changes)
 

@@ -7,7 +7,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from robnas.errors import UserError
 from robnas.space import published
-from robnas.space.drawing import draw, figure
+from robnas.space.drawing import PAGE, draw, figure, figure_of
 from robnas.space.layout import crossings, layout
 from robnas.space.percentile import random_genotype
 from robnas.space.search_space import Space
@@ -86,3 +86,20 @@ def test_without_an_ending_both_are_written(tmp_path):
 def test_another_ending_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"'\.gif'; allowed: \.svg"):
         draw(published.find("snas"), tmp_path / "cells.gif")
+
+
+def test_several_genotypes_overlap_nowhere_and_stand_in_rows_of_a_page():
+    picture = figure_of({name: published.find(name) for name in [*SOME, "darts_i"]}, ("normal",))
+    picture.draw_without_rendering()
+    (axes,) = picture.axes
+    assert picture.get_figwidth() <= PAGE
+    assert picture.get_figheight() < sum(figure_of({name: published.find(name)}, ("normal",)).get_figheight() for name in SOME)
+    boxes = [p.get_window_extent() for p in axes.patches if isinstance(p, FancyBboxPatch)]
+    texts = [t.get_window_extent() for t in axes.texts]
+    assert not [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
+    assert not [(a, b) for a, b in combinations(texts, 2) if a.overlaps(b)]
+    assert all(picture.bbox.x0 <= b.x0 and b.x1 <= picture.bbox.x1 and picture.bbox.y0 <= b.y0 for b in boxes + texts)
+    words = [t.get_text() for t in axes.texts]
+    assert words.count("Normal cell") == 6
+    assert words.count("Reduction cell") == 0
+    assert [word for word in words if word in (*SOME, "darts_i")] == [*SOME, "darts_i"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from robnas.errors import UserError, require
 from robnas.space.genotype import Cell, Genotype
 from robnas.space.layout import OUTPUT, Layout, Vertex, layout
+from robnas.space.search_space import CELL_KINDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +38,9 @@ FORMATS = (".svg", ".png", ".pdf")
 NODE, LABEL, GUTTER, MARGIN, HEADING, HEAD = 0.36, 1.02, 0.42, 0.12, 0.34, 0.075
 """Inches: widths of a node, a label, the space between a node and a label, around a drawing, above a cell; length of an arrowhead."""
 
+PAGE, BETWEEN = 18.0, 0.35
+"""Inches: how wide a picture of several genotypes becomes, and the space between two of them."""
+
 
 def draw(genotype: Genotype, path: str | Path, title: str = "") -> list[Path]:
     """Writes the picture of both cells → the files written. Equal genotypes give equal files, byte for byte.
@@ -48,12 +52,17 @@ def draw(genotype: Genotype, path: str | Path, title: str = "") -> list[Path]:
 
     Raises UserError on another ending, and where it cannot be written.
     """
+    return draw_beside({title: genotype}, path)
+
+
+def draw_beside(genotypes: Mapping[str, Genotype], path: str | Path, kinds: Sequence[str] = CELL_KINDS) -> list[Path]:
+    """The same for several, each below its title, beside each other (Figs 15, 18). kinds: which cells of each."""
     import matplotlib as mpl
 
     path = Path(path)
     require(path.suffix in ("", *FORMATS), f"{path}: cannot draw {path.suffix!r}; allowed: {', '.join(FORMATS)}")
     paths = [path] if path.suffix else [path.with_suffix(".svg"), path.with_suffix(".png")]
-    picture = figure(genotype, title)
+    picture = figure_of(genotypes, kinds)
     unsigned = {".svg": {"Date": None}, ".png": {"Software": None}, ".pdf": {"CreationDate": None}}
     with mpl.rc_context({"svg.hashsalt": "robnas"}):
         for p in paths:
@@ -67,23 +76,59 @@ def draw(genotype: Genotype, path: str | Path, title: str = "") -> list[Path]:
 
 def figure(genotype: Genotype, title: str = "") -> Figure:
     """Both cells, one above the other, at the size in which their text is 9 points."""
+    return figure_of({title: genotype})
+
+
+def figure_of(genotypes: Mapping[str, Genotype], kinds: Sequence[str] = CELL_KINDS) -> Figure:
+    """A panel a genotype, in rows as wide as a page: `PAGE` inches, or the widest of them."""
     from matplotlib.figure import Figure
 
-    layouts = {kind: layout(cell) for kind, cell in genotype.cells.items()}
-    top = HEADING * bool(title)
-    width = max(_columns(layout)[-1][1] for layout in layouts.values()) + 2 * MARGIN
-    height = sum(layout.height + HEADING + 2 * MARGIN for layout in layouts.values()) + top
+    panels = [Panel(title, genotype, kinds) for title, genotype in genotypes.items()]
+    rows = _rows(panels)
+    width = max(sum(panel.width for panel in row) + BETWEEN * (len(row) - 1) for row in rows)
+    height = sum(max(panel.height for panel in row) for row in rows) + BETWEEN * (len(rows) - 1)
     picture = Figure(figsize=(width, height), facecolor="white")
     axes: Axes = picture.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(0, height))
     axes.axis("off")
-    if title:
-        axes.text(MARGIN, height - top / 2, title, fontsize=12, weight="bold", va="center")
-    y = height - top
-    for kind, cell in genotype.cells.items():
-        y -= layouts[kind].height + HEADING + 2 * MARGIN
-        draw_cell(axes, cell, layouts[kind], (MARGIN, y + MARGIN), TITLES[kind])
+    y = height
+    for row in rows:
+        x = 0.0
+        for panel in row:
+            panel.draw(axes, x, y)
+            x += panel.width + BETWEEN
+        y -= max(panel.height for panel in row) + BETWEEN
     return picture
+
+
+class Panel:
+    """The cells of a genotype, one above the other, below its title; width and height in inches."""
+
+    def __init__(self, title: str, genotype: Genotype, kinds: Sequence[str] = CELL_KINDS) -> None:
+        self.title, self.cells = title, {kind: genotype.cells[kind] for kind in kinds}
+        self.layouts = {kind: layout(cell) for kind, cell in self.cells.items()}
+        self.top = HEADING * bool(title)
+        self.width = max(_columns(layout)[-1][1] for layout in self.layouts.values()) + 2 * MARGIN
+        self.height = sum(layout.height + HEADING + 2 * MARGIN for layout in self.layouts.values()) + self.top
+
+    def draw(self, axes: Axes, x: float, y: float) -> None:
+        """x, y: of its upper left corner."""
+        if self.title:
+            axes.text(x + MARGIN, y - self.top / 2, self.title, fontsize=12, weight="bold", va="center")
+        y -= self.top
+        for kind, cell in self.cells.items():
+            y -= self.layouts[kind].height + HEADING + 2 * MARGIN
+            draw_cell(axes, cell, self.layouts[kind], (x + MARGIN, y + MARGIN), TITLES[kind])
+
+
+def _rows(panels: Sequence[Panel]) -> list[list[Panel]]:
+    """From left to right in their order; a new row where the next would stand beyond the page."""
+    rows: list[list[Panel]] = [[]]
+    for panel in panels:
+        if rows[-1] and sum(p.width + BETWEEN for p in rows[-1]) + panel.width > PAGE:
+            rows.append([])
+        rows[-1].append(panel)
+    return rows
 
 
 def draw_cell(axes: Axes, cell: Cell, placed: Layout, corner: tuple[float, float], title: str) -> None:

@@ -77,6 +77,21 @@ class Cell:
         return sum(e.operation == "skip_connect" for edges in self.nodes for e in edges)
 
     @cached_property
+    def convolutions(self) -> int:
+        """Operations with weights, whatever their kernel: their number is in Fig. 14's discussion (Guo et al., 2020)."""
+        return sum("conv" in e.operation for edges in self.nodes for e in edges)
+
+    @cached_property
+    def density(self) -> float:
+        """Share of the possible connections that the cell has, from 0 to 1 (Guo et al., 2020; Fig. 14's discussion).
+
+        A connection is a pair of nodes; every node may read all before it. One is there if any operation but zero is on it, so two
+        operations from one source count once. What leads to the output does not count.
+        """
+        there = sum(len({e.source for e in edges if e.operation != "zero"}) for edges in self.nodes)
+        return there / sum(node for node, _ in self.numbered())
+
+    @cached_property
     def used(self) -> frozenset[int]:
         """Inputs and nodes from which a path leads to the output. The others cost nothing: a network leaves them out."""
         used = set(self.concat)
