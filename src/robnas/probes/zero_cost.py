@@ -1,0 +1,76 @@
+"""Zero-cost scores as a probe: what a network promises before it is trained (Abdelfattah et al., 2021)."""
+
+from collections.abc import Sequence
+from statistics import mean
+
+import torch
+from torch import Tensor, nn
+
+from robnas import seeds
+from robnas.errors import require, unknown
+from robnas.probes.base import Measurement, Probe
+from robnas.space.untrained import SCORES
+
+
+class ZeroCost(Probe):
+    """`log_synflow` (Tanaka et al., 2020), `nwot` (Mellor et al., 2021), `grad_norm`: those of `robnas.space.untrained`, of this model.
+
+    They are meant for initialisation, "fit_start"; at "fit_end" and in `robnas probe` they are of trained weights, which is another
+    number. As they are defined, batch norms take a batch's own moments; dropout and drop path draw from a seed of their own. Each
+    is the mean over disjoint batches. Synaptic flow looks at no image: it is one number, log(1 + flow), as flows span tens of orders of
+    magnitude, and its input of ones goes past the normalisation of pixels, into the network itself. A network without an `nn.ReLU` has
+    no nwot; there it is left out.
+
+    Args:
+        n_samples: inputs.
+        batch: inputs of a batch. nwot and grad_norm depend on it, so models are compared at equal `batch`; what remains is left out.
+        scores: which of them.
+        hooks: when, in `fit`.
+    """
+
+    def __init__(
+        self,
+        n_samples: int = 256,
+        batch: int = 64,
+        scores: tuple[str, ...] = ("synflow", "nwot", "grad_norm"),
+        hooks: tuple[str, ...] = ("fit_start",),
+    ) -> None:
+        self.n_samples, self.batch, self.scores, self.hooks = n_samples, batch, scores, hooks
+
+    def check(self) -> None:
+        """Raise UserError for an attribute out of range."""
+        super().check()
+        require(2 <= self.batch <= self.n_samples, f"batch: {self.batch} is not from 2 to n_samples, {self.n_samples}")
+        for name in self.scores:
+            if name not in SCORES:
+                raise unknown("score", name, SCORES)
+
+    def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Measurement:
+        """x: [N, C, H, W] in [0, 1], y: [N]; fewer than `batch` are one batch."""
+        found = {}
+        for name in self.scores:
+            if name == "synflow":
+                found["log_synflow"] = torch.tensor(score("synflow", inner(model), x[:1], y[:1]), dtype=torch.float64).log1p().item()
+            elif name != "nwot" or any(isinstance(m, nn.ReLU) for m in model.modules()):
+                found[name] = mean(over_batches(name, model, x, y, self.batch))
+        return Measurement(**found)
+
+
+def over_batches(name: str, model: nn.Module, x: Tensor, y: Tensor, batch: int) -> Sequence[float]:
+    """The score of each whole batch; of all inputs where there are fewer than one."""
+    whole = max(1, len(x) // batch)
+    return [score(name, model, x[i * batch : (i + 1) * batch], y[i * batch : (i + 1) * batch]) for i in range(whole)]
+
+
+def score(name: str, model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """By name; x: [B, C, H, W], y: [B]. Random layers draw the same for all models, and nobody else's draws move."""
+    devices = [x.device] if x.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seeds.derive("probe", "zero_cost", name))
+        return SCORES[name](model, x, y)
+
+
+def inner(model: nn.Module) -> nn.Module:
+    """The network behind the normalisation of pixels; the model itself where there is none."""
+    networks = (getattr(m, "network", None) for m in model.modules() if hasattr(m, "normalize"))
+    return next((network for network in networks if isinstance(network, nn.Module)), model)

@@ -1,0 +1,88 @@
+"""Zero-cost scores as a probe: the numbers of `space.untrained`, batch by batch, with nothing changed."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from robnas.copies import digest, evaluation_copy
+from robnas.errors import UserError
+from robnas.models.normalize import Normalized
+from robnas.probes.zero_cost import ZeroCost
+from robnas.results import Rows
+from robnas.space.network import Network
+from robnas.space.published import find
+from robnas.space.untrained import SCORES
+from small_classifier import classifier, digits, trainer
+
+
+def network(**arguments):
+    torch.manual_seed(0)
+    return Network(find("darts"), num_classes=10, layers=3, init_channels=4, **arguments)
+
+
+def inputs(n=48):
+    g = torch.Generator().manual_seed(1)
+    return torch.rand(n, 3, 16, 16, generator=g), torch.randint(0, 10, (n,), generator=g)
+
+
+def test_every_score_is_the_mean_over_batches_of_the_function_s():
+    net, (x, y) = network(), inputs()
+    found = ZeroCost(n_samples=48, batch=16).measure(net, x, y).values
+    for name in ("nwot", "grad_norm"):
+        each = [SCORES[name](net, x[i : i + 16], y[i : i + 16]) for i in (0, 16, 32)]
+        assert found[name] == pytest.approx(sum(each) / 3)
+    assert found["log_synflow"] == pytest.approx(math.log1p(SCORES["synflow"](net, x, y)))
+
+
+def test_synaptic_flow_goes_past_the_normalisation_of_pixels():
+    net, (x, y) = network(), inputs()
+    probe = ZeroCost(scores=("synflow",))
+    plain = probe.measure(net, x, y).values
+    assert probe.measure(Normalized(net, [0.5], [0.01]), x, y).values == plain
+
+
+def test_dropout_draws_from_its_own_seed_and_nothing_changes():
+    model, (x, y) = Normalized(network(dropout=0.3, drop_path=0.2), [0.5], [0.5]), inputs()
+    frozen, random = evaluation_copy(model), torch.get_rng_state()
+    before = digest(frozen)
+    probe = ZeroCost(n_samples=48, batch=48)
+    first = probe.measure(frozen, x, y).values
+    torch.rand(3)
+    assert probe.measure(frozen, x, y).values == first
+    assert digest(frozen) == before
+    assert not frozen.training
+    assert not any(p.requires_grad or p.grad is not None for p in frozen.parameters())
+    torch.set_rng_state(random)
+    drawn = torch.rand(1)
+    torch.set_rng_state(random)
+    probe.measure(frozen, x, y)
+    assert torch.equal(torch.rand(1), drawn)
+
+
+def test_a_network_without_relu_has_no_nwot():
+    net, (x, y) = nn.Sequential(nn.Conv2d(3, 2, 3), nn.GELU(), nn.Flatten(), nn.Linear(2 * 14 * 14, 10)), inputs()
+    assert set(ZeroCost().measure(net, x, y).values) == {"log_synflow", "grad_norm"}
+
+
+def test_in_fit_it_looks_before_the_first_step(tmp_path):
+    task = classifier()
+    trainer(tmp_path, callbacks=[ZeroCost(n_samples=32, batch=16)]).fit(task, digits())
+    rows = {row.metric: row for row in Rows(tmp_path / "results.jsonl").read() if row.plugin == "zerocost"}
+    assert set(rows) == {"log_synflow", "nwot", "grad_norm"}
+    assert {row.params["at"] for row in rows.values()} == {"fit_start"}
+    assert all(math.isfinite(row.value) for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    ("probe", "says"),
+    [
+        (ZeroCost(batch=1), "batch: 1 is not from 2"),
+        (ZeroCost(n_samples=8), "batch: 64 is not from 2 to n_samples, 8"),
+        (ZeroCost(scores=("synflw",)), "'synflow'"),
+    ],
+)
+def test_wrong_settings_are_a_line(probe, says):
+    with pytest.raises(UserError, match=says):
+        probe.check()
