@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from robnas.attacks import APGD, PGD, Evasion, State, Victim
-from robnas.attacks.fold import fold
 from robnas.attacks.goal import Goal
 from robnas.copies import digest, evaluation_copy
 from robnas.errors import UserError
+from robnas.fold import fold
 from small_victims import Linear, convolutional, images
 
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from robnas.attacks.answers import answered, probabilities, same, slope, wide
 from robnas.attacks.boxes import BlackBox, Losses, WhiteBox
-from robnas.attacks.fold import fold
 from robnas.attacks.noticed import Noticed
 from robnas.attacks.state import State
 from robnas.copies import digest, evaluation_copy
 from robnas.errors import UserError
+from robnas.fold import fold
 
 __all__ = ["BlackBox", "Losses", "Victim", "WhiteBox", "answered", "probabilities", "same", "wide"]
 
