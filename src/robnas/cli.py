@@ -24,6 +24,7 @@ from robnas.configuration.complaints import one_line
 from robnas.configuration.merging import merge
 from robnas.errors import UserError
 from robnas.models.export import is_export
+from robnas.probes import summary as probed
 from robnas.probes.base import Probe
 from robnas.results import Row, Rows
 from robnas.runtime import evaluated_config, run_folder
@@ -71,14 +72,17 @@ def run(verb: str, arguments: flags.Arguments) -> None:
     runs = {folder for folder in arguments.runs if not is_export(folder)}
     victims = [run_folder.existing(folder, str(wanted or "last")) if folder in runs else None for folder in arguments.runs]
     rows: list[tuple[Rows, Row]] = []
+    measured: list[tuple[str, Row]] = []
     for victim, given in zip(victims or [None], arguments.runs or ["RUN"], strict=True):
         cli = CLI(verb, arguments, victim, given)
         assert isinstance(cli.trainer, Trainer)
         rows += [(cli.trainer.rows, row) for callback in cli.evaluations for row in getattr(callback, "rows", ())]
+        measured += [(probe.name, row) for probe in cli.evaluations if isinstance(probe, Probe) for row in probe.rows]
     if verb in EVALUATIONS and run_folder.is_first_rank():
-        console = Console() if Console().is_terminal else Console(width=120)
+        console = _console()
         summary.show((row for _, row in rows), console)
         across.show(rows, console)
+        probed.show(measured, console)
 
 
 class Parser(LightningArgumentParser):
@@ -314,13 +318,20 @@ class CLI(LightningCLI):
             low, high = (100 * bound for bound in tested.ci)
             print(f"test accuracy {100 * (tested.value or 0):.1f}% (95% interval {low:.1f} to {high:.1f}, n = {tested.n})")
             for attack in self.evaluations:
-                for row in getattr(attack, "rows", ()):
+                for row in () if isinstance(attack, Probe) else getattr(attack, "rows", ()):
                     print(said(attack.name, row))
+            probes = [probe for probe in self.evaluations if isinstance(probe, Probe)]
+            probed.show(((probe.name, row) for probe in probes for row in probe.rows), _console())
             print(f"next: robnas attack {self.trainer.default_root_dir} --config pgd.yaml", flush=True)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         assert self.run is not None
         return {**super()._prepare_subcommand_kwargs(subcommand), "ckpt_path": self.run.ckpt_path}
+
+
+def _console() -> Console:
+    """A file or a pipe has no width of its own."""
+    return Console() if Console().is_terminal else Console(width=120)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -14,13 +14,25 @@ from functools import cache
 from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robnas import atomic
 from robnas.errors import UserError
+
+
+class Number(NamedTuple):
+    """A metric of all inputs. value: in its own unit, None where n = 0; n: inputs that it is about; ci: its interval, made by ci_method;
+    flags: what makes this number doubtful, or why there is none.
+    """
+
+    value: float | None
+    n: int
+    ci: tuple[float, float] | None = None
+    ci_method: str | None = None
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class Row:
         ci: interval of `value` with confidence 95%, made by ci_method.
         flags: what makes the number doubtful, a word or a few each ("random", "probabilities", …); empty where nothing was found.
         checks: of an evasion, what it was held against, by name of the check (`attacks.masking`); one that is absent was not made.
-        outcomes: file with what happened to each input, relative to the folder of the rows.
+        outcomes: file with what happened to each input, or of a probe with its arrays, relative to the folder of the rows.
         seconds: wall clock.
         versions: of robnas and of what it stands on. commit: of the code.
     """
@@ -152,9 +164,12 @@ class Rows:
             warnings.warn(f"{self.path}: line {', '.join(map(str, bad))} cannot be read as a row and is passed over", stacklevel=2)
         return rows
 
-    def write_outcomes(self, name: str, outcomes: Mapping[str, NDArray[Any]]) -> str:
-        """What happened to each input, one array an aspect, `index` among them → the path to put into `Row.outcomes`."""
-        relative = Path("outcomes") / f"{name}.npz"
+    def write_outcomes(self, name: str, outcomes: Mapping[str, NDArray[Any]], folder: str = "outcomes") -> str:
+        """What happened to each input, one array an aspect, `index` among them → the path to put into `Row.outcomes`.
+
+        A probe's arrays are of any shape and stand in another folder.
+        """
+        relative = Path(folder) / f"{name}.npz"
         path = self.path.parent / relative
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic.replacing(path) as file:
@@ -162,7 +177,7 @@ class Rows:
         return relative.as_posix()
 
     def read_outcomes(self, row: Row) -> dict[str, NDArray[Any]]:
-        """The arrays of `write_outcomes`, in the order of `index`. Raises UserError where the row has none or the file is gone."""
+        """The arrays of `write_outcomes`; those of inputs by `index`. Raises UserError where the row has none or the file is gone."""
         path = self.path.parent / row.outcomes if row.outcomes else None
         if path is None or not path.is_file():
             raise UserError(f"no outcomes per input for {row.plugin} {row.metric} at {path or self.path}")

@@ -1,19 +1,22 @@
 """A trivial probe: at the hooks that it asks for, on the same inputs each time, changing nothing."""
 
 import json
+from io import StringIO
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from matplotlib.figure import Figure
+from rich.console import Console
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from robnas.data.digits import Digits
 from robnas.errors import UserError
-from robnas.probes import Measurement, Probe
-from robnas.results import Rows
+from robnas.probes import Measurement, Probe, summary
+from robnas.results import Number, Rows
 from robnas.runtime import wandb_logger
 
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False, "accelerator": "cpu"}
@@ -116,4 +119,53 @@ def test_wrong_settings_are_named_before_anything_runs(tmp_path, probe, says):
 
 def test_a_picture_is_rgb():
     with pytest.raises(ValueError, match="uint8"):
-        Measurement(picture=np.zeros((2, 2, 3)))
+        Measurement(picture=np.zeros((2, 2), np.uint8))
+
+
+class Everything(Probe):
+    n_samples, hooks = 30, ("fit_end",)
+
+    def measure(self, model, x, y):
+        drawn = torch.rand(2)
+        figure = Figure(figsize=(1, 1))
+        figure.subplots().plot([0, 1])
+        interval = Number(0.5, 7, (0.25, 0.75), "student", ("doubtful",))
+        none = Number(None, 0)
+        return Measurement(plain=float(drawn[0]), sharpness=interval, none=none, grid=np.eye(2), more=drawn.numpy(), contour=figure)
+
+
+def test_intervals_arrays_and_figures_are_kept_and_nothing_is_drawn_from_the_runs_randomness(tmp_path):
+    before = torch.random.get_rng_state()
+    probes = [Everything(), Everything()]
+    for probe, name in zip(probes, "ab", strict=True):
+        trainer(tmp_path / name, probe).test(Task(), Digits(batch_size=16), verbose=False)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert probes[0].rows[0].value == probes[1].rows[0].value  # seeded
+    store = Rows(tmp_path / "a" / "results.jsonl")
+    plain, sharpness, none = store.read()
+    assert (plain.n, plain.ci) == (30, None)
+    assert (sharpness.n, sharpness.ci, sharpness.ci_method, sharpness.flags) == (7, (0.25, 0.75), "student", ["doubtful"])
+    assert none.value is None
+    assert probes[0].rows[1] == sharpness
+    arrays = store.read_outcomes(plain)
+    assert arrays.keys() == {"grid", "more"}
+    assert arrays["grid"].tolist() == [[1, 0], [0, 1]]
+    svg = [(tmp_path / name / "figures" / "everything-contour-test.svg").read_bytes() for name in "ab"]
+    assert svg[0] == svg[1]
+    assert (tmp_path / "a" / "figures" / "everything-contour-test.png").stat().st_size > 0
+
+
+def test_the_table_names_blocks_and_says_what_has_no_interval(tmp_path):
+    probe = Everything()
+    probe.name = "mine"
+    trainer(tmp_path, probe).test(Task(), Digits(batch_size=16), verbose=False)
+    cells = summary.lines([(probe.name, row) for row in probe.rows])
+    assert [line[1:7] for line in cells[1:]] == [
+        ["mine", "test", "sharpness", "0.5", "[0.25, 0.75]", "7"],
+        ["mine", "test", "none", "none", "", "0"],
+    ]
+    console = Console(width=100, record=True, file=StringIO())
+    summary.show([(probe.name, row) for row in probe.rows], console)
+    assert "[0.25, 0.75]" in console.export_text()
+    summary.show([], console)
+    assert not console.export_text()

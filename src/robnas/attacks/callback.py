@@ -20,6 +20,7 @@ from robnas.attacks.noticed import doubts, together
 from robnas.attacks.unfinished import Unfinished
 from robnas.attacks.victim import Victim
 from robnas.errors import UserError
+from robnas.results import Number as Number  # every attack needs it beside this
 from robnas.results import Row
 from robnas.statistics import wilson
 
@@ -33,18 +34,6 @@ class Result(Protocol):
 
     def outcomes(self) -> dict[str, Tensor]:
         """Each [N]."""
-
-
-class Number(NamedTuple):
-    """A metric of all inputs. value: in its own unit, None where n = 0; n: inputs that it is about; ci: its interval, made by ci_method;
-    flags: what makes this number doubtful, or why there is none.
-    """
-
-    value: float | None
-    n: int
-    ci: tuple[float, float] | None = None
-    ci_method: str | None = None
-    flags: tuple[str, ...] = ()
 
 
 class Part(NamedTuple):

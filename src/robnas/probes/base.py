@@ -5,33 +5,58 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robnas import results, seeds
+from robnas import batch_norm, collectives, results, seeds
 from robnas.copies import digest, evaluation_copy
 from robnas.data.base import ImageData, as_float
 from robnas.errors import UserError, require, unknown
-from robnas.results import Row
+from robnas.probes import pictures
+from robnas.results import Number, Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SPLITS = ("train", "validation", "test")
 HOOKS = ("fit_start", "epoch_end", "fit_end", "test")
 
 
 class Measurement:
-    """`Measurement(sharpness=0.3, contour=picture)`: numbers by name, and pictures [H, W, 3] uint8 by name."""
+    """What was measured, by name: `Measurement(sharpness=0.3, flatness=Number(0.8, n, (0.7, 0.9), "student"), contour=figure, grid=array)`.
 
-    def __init__(self, **named: float | NDArray[np.uint8]) -> None:
-        self.values = {k: float(v) for k, v in named.items() if not isinstance(v, np.ndarray)}
-        self.pictures = {k: v for k, v in named.items() if isinstance(v, np.ndarray)}
-        for name, picture in self.pictures.items():
-            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-                raise ValueError(f"picture {name!r}: {picture.dtype} {picture.shape}; uint8 [H, W, 3] is needed")
+    A float is a number as it is, about all inputs; a `Number` has an interval, an n or flags of its own. A matplotlib Figure and an array
+    [H, W, 3] uint8 are pictures. Any other array is kept as numbers, in a file that the rows name as their `outcomes`.
+    """
+
+    def __init__(self, **named: float | Number | NDArray[Any] | Figure) -> None:
+        self.numbers: dict[str, float | Number] = {}
+        self.pictures: dict[str, NDArray[np.uint8] | Figure] = {}
+        self.arrays: dict[str, NDArray[Any]] = {}
+        for name, found in named.items():
+            if isinstance(found, Number):
+                self.numbers[name] = found
+            elif isinstance(found, np.ndarray) and found.dtype != np.uint8:
+                self.arrays[name] = found
+            elif isinstance(found, np.ndarray):
+                if found.ndim != 3 or found.shape[2] != 3:
+                    raise ValueError(f"picture {name!r}: {found.dtype} {found.shape}; uint8 [H, W, 3] is needed")
+                self.pictures[name] = found
+            elif pictures.is_figure(found):
+                self.pictures[name] = found
+            else:
+                self.numbers[name] = float(found)  # type: ignore[arg-type]
+
+    @property
+    def values(self) -> dict[str, float | None]:
+        """The numbers without their intervals; None where there is none."""
+        return {name: found.value if isinstance(found, Number) else found for name, found in self.numbers.items()}
 
 
 class Probe(Callback):
@@ -42,12 +67,14 @@ class Probe(Callback):
         split: "train" (without augmentation), "validation" or "test".
         hooks: in `fit`, at which of "fit_start", "epoch_end", "fit_end"; "test" (`robnas probe`) always counts.
         name: of this block of a config; the class's own in small letters unless set.
+        rows: what the last verb found, on every rank.
     """
 
     n_samples: int = 512
     split: str = "train"
     hooks: tuple[str, ...] = ("fit_start", "fit_end")
     name: str
+    rows: tuple[Row, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -55,7 +82,10 @@ class Probe(Callback):
 
     @abstractmethod
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Measurement:
-        """Pure, needs no Trainer. model: a copy in evaluation mode, its weights frozen; x: [N, C, H, W] in [0, 1], y: [N]."""
+        """Pure, needs no Trainer. model: a copy in evaluation mode, its weights frozen; x: [N, C, H, W] in [0, 1], y: [N].
+
+        Torch's generators are seeded before, and afterwards as they were; gradients can be had, also inside `torch.inference_mode`.
+        """
 
     def check(self) -> None:
         """Raise UserError for an attribute out of range."""
@@ -66,11 +96,18 @@ class Probe(Callback):
             if hook not in HOOKS:
                 raise unknown("hook", hook, HOOKS)
 
+    def find(self, trainer: Trainer, model: nn.Module, device: torch.device) -> tuple[Measurement, int]:
+        """`measure` on the inputs of this trainer's data → what it found, and n. For a probe that looks at more than a model and inputs."""
+        x, y = self.inputs(trainer)
+        return self.measure(model, x.to(device, copy=True), y.to(device, copy=True)), len(x)
+
     # Lightning's hooks
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check before anything is trained."""
         self.check()
+        if stage == "fit":
+            self.rows = ()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before the first step; not where a run goes on."""
@@ -90,24 +127,13 @@ class Probe(Callback):
         self.look(trainer, pl_module, "test")
 
     def look(self, trainer: Trainer, pl_module: LightningModule, hook: str) -> None:
-        """Measure, if asked to at this hook; write rows, pictures and logs. Every rank has the same model and inputs; rank 0 writes."""
-        if (hook != "test" and hook not in self.hooks) or not trainer.is_global_zero:
-            return
-        begin = time.perf_counter()
-        x, y = self.inputs(trainer)
-        with torch.inference_mode(False), torch.enable_grad():
-            model = evaluation_copy(pl_module)
-            found = self.measure(model, x.to(pl_module.device, copy=True), y.to(pl_module.device, copy=True))
-        seconds = round(time.perf_counter() - begin, 3)
-        at = f"epoch_{trainer.current_epoch}" if hook == "epoch_end" else hook
-        store, origin = results.of_trainer(trainer)
-        common: dict[str, Any] = {"victim": digest(model)} | origin | {"kind": "probe", "plugin": type(self).__name__.lower()}
-        common |= {"params": results.init_arguments(self, Probe) | {"at": at}, "n": len(x), "seconds": seconds}
-        store.write(Row(metric=metric, value=value, **common) for metric, value in found.values.items())
-        for logger in trainer.loggers:
-            logger.log_metrics({f"{self.name}/{metric}": value for metric, value in found.values.items()}, step=trainer.global_step)
-        for name, picture in found.pictures.items():
-            self._show(trainer, f"{self.name}-{name}-{at}", picture)
+        """Measure, if asked to at this hook; write rows, arrays, pictures and logs.
+
+        Every rank has the same model and inputs: the first one measures, however long that takes, and the others are told what it found.
+        """
+        if hook == "test" or hook in self.hooks:
+            found = collectives.from_first(lambda: self._look(trainer, pl_module, hook))
+            self.rows = found if hook == "test" else (*self.rows, *found)
 
     def inputs(self, trainer: Trainer) -> tuple[Tensor, Tensor]:
         """x: [n_samples, C, H, W] in [0, 1], y: [n_samples]; equal on all ranks, for all models and at all hooks."""
@@ -124,13 +150,34 @@ class Probe(Callback):
         batch = as_float(images.__getitems__(rows[chosen.sort().values]), getattr(trainer.lightning_module, "dtype", torch.float32))
         return batch.x, batch.y
 
-    def _show(self, trainer: Trainer, name: str, picture: NDArray[np.uint8]) -> None:
-        from matplotlib.image import imsave
-
-        folder = Path(trainer.default_root_dir) / "figures"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{name}.png"
-        imsave(path, picture)
+    def _look(self, trainer: Trainer, pl_module: LightningModule, hook: str) -> tuple[Row, ...]:
+        begin = time.perf_counter()
+        with torch.inference_mode(False), torch.enable_grad(), isolate_rng():
+            torch.manual_seed(seeds.derive("probe", type(self).__name__))
+            model = batch_norm.alone(evaluation_copy(pl_module))  # no other rank takes part
+            named = digest(model)
+            found, n = self.find(trainer, model, pl_module.device)
+        seconds = round(time.perf_counter() - begin, 3)
+        at = f"epoch_{trainer.current_epoch}" if hook == "epoch_end" else hook
+        store, origin = results.of_trainer(trainer)
+        common: dict[str, Any] = {"victim": named} | origin | {"kind": "probe", "plugin": type(self).__name__.lower()}
+        common |= {"params": results.init_arguments(self, Probe) | {"at": at}, "seconds": seconds}
+        if found.arrays:
+            where = results.outcomes_name(f"{self.name}-{at}", common["params"], *(common.get(k) for k in ("job", "victim", "dataset")))
+            common["outcomes"] = store.write_outcomes(where, found.arrays, folder="figures")
+        rows = tuple(_row(metric, number, n, common) for metric, number in found.numbers.items())
+        store.write(rows)
+        logged = {f"{self.name}/{row.metric}": row.value for row in rows if row.value is not None}
         for logger in trainer.loggers:
-            if hasattr(logger, "log_image"):
-                logger.log_image(key=name, images=[str(path)])
+            logger.log_metrics(logged, step=trainer.global_step)
+        for name, picture in found.pictures.items():
+            path = pictures.save(picture, Path(trainer.default_root_dir) / "figures" / f"{self.name}-{name}-{at}.png")
+            for logger in trainer.loggers:
+                if hasattr(logger, "log_image"):
+                    logger.log_image(key=path.stem, images=[str(path)])
+        return rows
+
+
+def _row(metric: str, found: float | Number, n: int, common: dict[str, Any]) -> Row:
+    number = found if isinstance(found, Number) else Number(found, n)
+    return Row(metric=metric, **number._replace(flags=list(number.flags))._asdict(), **common)  # type: ignore[arg-type]
