@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from robnas.errors import require
 from robnas.probes import Measurement, Probe
+from robnas.results import Number
+from robnas.statistics import student
 
 
 class NTK(Probe):
@@ -18,7 +20,8 @@ class NTK(Probe):
 
     The kernel of the sum stands for that of all classes, as in TE-NAS's code (and Mohamadi et al., 2023): a C-th of the rows, the same
     limit in width. Unlike theirs, batch norms use running statistics, so that an input's gradient is its own. κ grows with the batch, so
-    models are compared at equal `batch`. The value is the geometric mean over disjoint batches; what remains is left out.
+    models are compared at equal `batch`. The value is the geometric mean over disjoint batches, its interval Student's of log κ; inputs
+    that do not fill a batch are left out. Where a kernel is singular there is no value, but a flag.
 
     Args:
         n_samples: inputs.
@@ -34,9 +37,18 @@ class NTK(Probe):
         require(2 <= self.batch <= self.n_samples, f"batch: {self.batch} is not from 2 to n_samples, {self.n_samples}")
 
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Measurement:
-        whole = x[: len(x) // self.batch * self.batch or None].split(self.batch)  # fewer than `batch` are one
-        logs = [math.log(condition_number(kernel(model, inputs))) for inputs in whole]
-        return Measurement(ntk_condition_number=math.exp(fmean(logs)))
+        batches = x[: len(x) // self.batch * self.batch or None].split(self.batch)  # fewer than `batch` are one
+        return Measurement(ntk_condition_number=number([condition_number(kernel(model, inputs)) for inputs in batches], len(x)))
+
+
+def number(kappas: list[float], n: int) -> Number:
+    """Of a batch each → their geometric mean; n: inputs."""
+    if math.inf in kappas:
+        return Number(None, n, flags=(f"{kappas.count(math.inf)} of {len(kappas)} kernels are singular",))
+    logs = [math.log(kappa) for kappa in kappas]
+    low, high = student(logs)
+    interval = (math.exp(low), math.exp(high)) if len(logs) > 1 else None
+    return Number(math.exp(fmean(logs)), n, interval, "student of logs" if interval else None)
 
 
 def kernel(model: nn.Module, x: Tensor) -> Tensor:

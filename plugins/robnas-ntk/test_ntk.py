@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from robnas_ntk import NTK, condition_number, kernel
+from robnas_ntk import NTK, condition_number, kernel, number
 from torch import nn
 
 from robnas.copies import evaluation_copy
@@ -47,6 +47,19 @@ def test_the_value_is_the_geometric_mean_over_whole_batches():
     found = NTK(n_samples=11, batch=4).measure(model, x, torch.zeros(11)).values["ntk_condition_number"]
     each = [condition_number(kernel(model, x[i : i + 4])) for i in (0, 4)]
     assert found == pytest.approx(math.sqrt(each[0] * each[1]))
+
+
+def test_the_interval_by_hand():
+    """Of logs 0 and 2 in units of log 10: mean 1, standard error 1, and t = 12.706 at one degree of freedom."""
+    found = number([1.0, 100.0], 8)
+    assert found.value == pytest.approx(10)
+    assert found.ci == pytest.approx((10 ** (1 - 12.7062), 10 ** (1 + 12.7062)), rel=1e-3)
+    assert number([7.0], 4).ci is None
+
+
+def test_a_singular_kernel_is_a_flag_and_no_number():
+    found = number([3.0, math.inf], 8)
+    assert (found.value, found.flags) == (None, ("1 of 2 kernels are singular",))
 
 
 def test_nothing_changes():

@@ -46,6 +46,7 @@ def test_of_a_manual_network_it_says_that_there_are_no_cells():
     assert genotype_of(nn.Linear(2, 2)) is None
 
 
+@pytest.mark.slow
 def test_in_the_fit_of_a_search_it_follows_every_epoch(tmp_path):
     probe = Cells(hooks=("fit_start", "epoch_end"))
     search = Search(DARTS(), layers=3, init_channels=4, learning_rate=0.05, architecture_learning_rate=0.1)

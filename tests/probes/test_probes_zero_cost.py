@@ -9,7 +9,7 @@ from torch import nn
 from robnas.copies import digest, evaluation_copy
 from robnas.errors import UserError
 from robnas.models.normalize import Normalized
-from robnas.probes.zero_cost import ZeroCost
+from robnas.probes.zero_cost import ZeroCost, number
 from robnas.results import Rows
 from robnas.space.network import Network
 from robnas.space.published import find
@@ -34,6 +34,13 @@ def test_every_score_is_the_mean_over_batches_of_the_function_s():
         each = [SCORES[name](net, x[i : i + 16], y[i : i + 16]) for i in (0, 16, 32)]
         assert found[name] == pytest.approx(sum(each) / 3)
     assert found["log_synflow"] == pytest.approx(math.log1p(SCORES["synflow"](net, x, y)))
+
+
+def test_the_interval_by_hand_and_what_is_not_finite():
+    """Of 1 and 3: mean 2, standard error 1, and t = 12.706 at one degree of freedom."""
+    assert number([1.0, 3.0], 8) == (2.0, 8, pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3), "student", ())
+    assert number([5.0], 4) == (5.0, 4, None, None, ())
+    assert number([1.0, -math.inf], 8) == (None, 8, None, None, ("not finite",))
 
 
 def test_synaptic_flow_goes_past_the_normalisation_of_pixels():

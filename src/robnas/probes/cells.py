@@ -2,6 +2,8 @@
 
 import warnings
 
+import torch
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
 from robnas.probes.base import Measurement, Probe
@@ -20,8 +22,6 @@ class Cells(Probe):
         hooks: when, in `fit`.
     """
 
-    n_samples = 1  # of no consequence
-
     def __init__(self, hooks: tuple[str, ...] = ("fit_end",)) -> None:
         self.hooks = hooks
 
@@ -32,6 +32,10 @@ class Cells(Probe):
             warnings.warn(f"cells: {_name(model)} has no cells; nothing was measured", stacklevel=2)
             return Measurement()
         return Measurement(**numbers(genotype))
+
+    def find(self, trainer: Trainer, model: nn.Module, device: torch.device) -> tuple[Measurement, int]:
+        """Of one architecture; any data will do."""
+        return self.measure(model, torch.empty(0), torch.empty(0)), 1
 
 
 def numbers(genotype: Genotype) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Zero-cost scores as a probe: what a network promises before it is trained (Abdelfattah et al., 2021)."""
 
+import math
 from collections.abc import Sequence
-from statistics import mean
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -9,17 +10,20 @@ from torch import Tensor, nn
 from robnas import seeds
 from robnas.errors import require, unknown
 from robnas.probes.base import Measurement, Probe
+from robnas.results import Number
 from robnas.space.untrained import SCORES
+from robnas.statistics import student
 
 
 class ZeroCost(Probe):
     """`log_synflow` (Tanaka et al., 2020), `nwot` (Mellor et al., 2021), `grad_norm`: those of `robnas.space.untrained`, of this model.
 
     They are meant for initialisation, "fit_start"; at "fit_end" and in `robnas probe` they are of trained weights, which is another
-    number. As they are defined, batch norms take a batch's own moments; dropout and drop path draw from a seed of their own. Each
-    is the mean over disjoint batches. Synaptic flow looks at no image: it is one number, log(1 + flow), as flows span tens of orders of
-    magnitude, and its input of ones goes past the normalisation of pixels, into the network itself. A network without an `nn.ReLU` has
-    no nwot; there it is left out.
+    number. As they are defined, batch norms take a batch's own moments; dropout and drop path draw from a seed of their own. Each is the
+    mean over disjoint batches, its interval Student's.
+
+    Synaptic flow looks at no image: it is one number, log(1 + flow), as flows span tens of orders of magnitude, and its input of ones
+    goes past the normalisation of pixels, into the network itself. A network without an `nn.ReLU` has no nwot; there it is left out.
 
     Args:
         n_samples: inputs.
@@ -47,13 +51,21 @@ class ZeroCost(Probe):
 
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Measurement:
         """x: [N, C, H, W] in [0, 1], y: [N]; fewer than `batch` are one batch."""
-        found = {}
+        found: dict[str, float | Number] = {}
         for name in self.scores:
             if name == "synflow":
-                found["log_synflow"] = torch.tensor(score("synflow", inner(model), x[:1], y[:1]), dtype=torch.float64).log1p().item()
+                found["log_synflow"] = math.log1p(score("synflow", inner(model), x[:1], y[:1]))
             elif name != "nwot" or any(isinstance(m, nn.ReLU) for m in model.modules()):
-                found[name] = mean(over_batches(name, model, x, y, self.batch))
+                found[name] = number(over_batches(name, model, x, y, self.batch), len(x))
         return Measurement(**found)
+
+
+def number(scores: Sequence[float], n: int) -> Number:
+    """Of a batch each → their mean; n: inputs. None where one is not finite, as nwot's is where two inputs have one code."""
+    if not all(map(math.isfinite, scores)):
+        return Number(None, n, flags=("not finite",))
+    interval = student(scores) if len(scores) > 1 else None
+    return Number(fmean(scores), n, interval, "student" if interval else None)
 
 
 def over_batches(name: str, model: nn.Module, x: Tensor, y: Tensor, batch: int) -> Sequence[float]:
