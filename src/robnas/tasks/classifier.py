@@ -12,9 +12,9 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from robnas import batch_norm, seeds
 from robnas.errors import UserError, require, unknown
+from robnas.initialise import INITIALISATIONS, kaiming_
 from robnas.metrics.mean import BatchMean
 from robnas.models.build import as_network, check, describe, of_architecture
-from robnas.models.initialise import INITIALISATIONS, kaiming_
 from robnas.models.load import load
 from robnas.models.normalize import Normalized
 from robnas.tasks import compilation, first_batch, recipe
@@ -50,7 +50,7 @@ class Classifier(LightningModule):
         warmup_epochs: in which the learning rate rises in a line, before the cosine (Goyal et al., 2017).
         ema: share of the average of the weights that a step keeps, such as 0.999, and less at first (`ExponentialAverage`); then the
             average is what is validated, tested and kept. 0: none.
-        initialisation: "own", as the authors of each family draw, or "kaiming", alike for all (`robnas.models.initialise`).
+        initialisation: "own", as the authors of each family draw, or "kaiming", alike for all (`robnas.initialise`).
         channels_last: memory layout in which convolutions are fastest.
         compile_network: train through `torch.compile`, which needs a C++ compiler and a minute or more before the first step.
         init_from: run folder, checkpoint or export whose weights training starts from; of the same network, classes and images.
@@ -136,17 +136,22 @@ class Classifier(LightningModule):
 
     def _build(self, data: dict[str, Any]) -> None:
         self.data = data
-        with torch.device("cpu"), torch.random.fork_rng([]):  # the same weights on every kind of device
-            torch.manual_seed(seeds.derive(seeds.of_run(), "weights"))
-            self.model = of_architecture(self.architecture)
-            if self.initialisation == "kaiming":
-                kaiming_(self.network, seeds.of_run())
+        self.model = self.untrained(self.initialisation)
         if not self.channels_last:
             self.model.to(memory_format=torch.contiguous_format)
         # Checking every label would make the processor wait for the device at every step.
         metric = MulticlassAccuracy(data["num_classes"], average="micro", validate_args=False)
         self.train_loss = BatchMean()
         self.train_accuracy, self.valid_accuracy, self.test_accuracy = metric, metric.clone(), metric.clone()
+
+    def untrained(self, initialisation: str) -> Normalized:
+        """The network with the weights that the run's seed draws, whatever this one has learnt. initialisation: "own" or "kaiming"."""
+        with torch.device("cpu"), torch.random.fork_rng([]):  # the same weights on every kind of device
+            torch.manual_seed(seeds.derive(seeds.of_run(), "weights"))
+            model = of_architecture(self.architecture)
+            if initialisation == "kaiming":
+                kaiming_(model.network, seeds.of_run())
+        return model
 
     def _start_from(self, source: str) -> None:
         theirs = load(source)

@@ -6,7 +6,7 @@ from torch import nn
 
 from robnas.errors import UserError
 from robnas.models.build import build, describe
-from robnas.models.initialise import kaiming_
+from robnas.initialise import kaiming_
 from robnas.runtime.trainer import Trainer
 from small_classifier import classifier, digits, trainer
 

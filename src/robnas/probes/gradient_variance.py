@@ -1,0 +1,135 @@
+"""Gradient variance: Eq. 14, Fig. 12."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from robnas.errors import require, unknown
+from robnas.initialise import INITIALISATIONS
+from robnas.probes.base import Measurement, Probe
+from robnas.probes.beginning import begun, settled
+from robnas.probes.gradients import METHODS, per_input
+from robnas.results import Number
+from robnas.statistics import student
+
+MOMENTS = ("running", "inputs")
+
+
+class GradientVariance(Probe):
+    """Var(g) = E‖g − E g‖² over single inputs (Eq. 14), in all, and divided by the number of parameters.
+
+    Gradients grow and shrink with the scale of weights, which says nothing of how well they can be estimated. So `mean_gradient_squared`
+    stands beside them, ‖E g‖² without bias: their ratio is the number of inputs at which noise equals signal (McCandlish et al., 2018).
+
+    The paper does not say what batch norms do before training. The authors' code has them in evaluation mode, where at the first step
+    they normalise nothing; `batch_norm: inputs` gives them the moments of the inputs first, as any step of a training does.
+
+    Args:
+        n_samples: inputs.
+        split: "train" (without augmentation), "validation" or "test".
+        initialisation: null: the weights as they are; "own" or "kaiming": those before training, whenever this is asked.
+        batch_norm: "running" statistics, or those of the "inputs", which then count as constants.
+        clip: norm to which an input's gradient is cut first, as in the authors' code; null: none.
+        deviations: also `sum_of_deviations`, Σ over parameters of the standard deviation, which is what the authors' code computes.
+        method: "vmap", or "loop" for networks that it cannot go through.
+        chunk: inputs whose gradients are held at once; nothing depends on it.
+        hooks: when, in `fit`.
+    """
+
+    def __init__(
+        self,
+        n_samples: int = 512,
+        split: str = "train",
+        initialisation: str | None = None,
+        batch_norm: str = "running",
+        clip: float | None = None,
+        deviations: bool = False,
+        method: str = "vmap",
+        chunk: int = 64,
+        hooks: tuple[str, ...] = ("fit_start", "fit_end"),
+    ) -> None:
+        self.n_samples, self.split, self.hooks = n_samples, split, hooks
+        self.initialisation, self.batch_norm, self.clip, self.deviations = initialisation, batch_norm, clip, deviations
+        self.method, self.chunk = method, chunk
+
+    def check(self) -> None:
+        """Raises UserError."""
+        super().check()
+        require(self.n_samples >= 2, f"n_samples: {self.n_samples} is not ≥ 2: one input has no variance")
+        require(self.chunk >= 1, f"chunk: {self.chunk} is not ≥ 1")
+        require(self.clip is None or self.clip > 0, f"clip: {self.clip} is not positive")
+        for name, value, allowed in (("method", self.method, METHODS), ("batch_norm", self.batch_norm, MOMENTS)):
+            if value not in allowed:
+                raise unknown(name, value, allowed)
+        if self.initialisation is not None and self.initialisation not in INITIALISATIONS:
+            raise unknown("initialisation", self.initialisation, INITIALISATIONS)
+
+    def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Measurement:
+        """x: [N, C, H, W] in [0, 1], y: [N]."""
+        if self.initialisation is not None:
+            model = begun(model, self.initialisation)
+        if self.batch_norm == "inputs":
+            settled(model, x)
+        found = gradient_variance(model, x, y, self.chunk, self.method, self.clip, self.deviations)
+        low, high = found.interval
+        each = Number(found.variance / found.parameters, found.n, (low / found.parameters, high / found.parameters), "student")
+        more = {"sum_of_deviations": found.deviations} if found.deviations is not None else {}
+        return Measurement(
+            gradient_variance=Number(found.variance, found.n, found.interval, "student"),
+            gradient_variance_per_parameter=each,
+            mean_gradient_squared=found.mean_squared,
+            **more,
+        )
+
+
+class Spread(NamedTuple):
+    """Of N gradients.
+
+    Args:
+        variance: Var(g), unbiased: the sum of squares is divided by N − 1.
+        interval: with confidence 95%, over inputs.
+        mean_squared: ‖E g‖², unbiased, so that it may come out below 0.
+        deviations: Σ over parameters of the standard deviation, if asked for.
+        parameters, n: how many.
+    """
+
+    variance: float
+    interval: tuple[float, float]
+    mean_squared: float
+    deviations: float | None
+    parameters: int
+    n: int
+
+
+def gradient_variance(
+    model: nn.Module, x: Tensor, y: Tensor, chunk: int = 64, method: str = "vmap", clip: float | None = None, deviations: bool = False
+) -> Spread:
+    """x: [N, C, H, W], y: [N], N ≥ 2. Holds `chunk` gradients, never N.
+
+    w_i = √((i − 1)/i) (g_i − mean of g_1 … g_{i−1}) are the recursive residuals (Brown, Durbin and Evans, 1975): E‖w_i‖² = Var(g) each,
+    they are uncorrelated, and Σ‖w_i‖² is the sum of squares about the mean of all, as Welford (1962) updates it. So one pass gives the
+    variance as the mean of N − 1 numbers, and Student's interval of that mean.
+    """
+    mean = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=x.dtype, device=x.device)
+    squares: list[Tensor] = []
+    each, seen = torch.zeros_like(mean) if deviations else None, 0
+    for g in per_input(model, x, y, chunk, method):
+        if clip is not None:
+            g *= (clip / g.norm(dim=1, keepdim=True)).clamp_max(1)
+        before = seen + torch.arange(len(g), dtype=g.dtype, device=g.device)[:, None]  # inputs before this one
+        g -= mean
+        sums = g.cumsum(0)
+        mean += sums[-1] / (seen + len(g))
+        w = g.sub_((sums - g) / before.clamp_min(1)).mul_((before / (before + 1)).sqrt())
+        w.square_()
+        squares.append(w.sum(1))
+        if each is not None:
+            each += w.sum(0)
+        seen += len(g)
+    terms = torch.cat(squares)[1:].double().cpu().numpy()
+    variance, (low, high) = float(terms.mean()), student(terms)
+    total = None if each is None else float((each / (seen - 1)).sqrt().sum())
+    return Spread(variance, (max(0.0, low), high), float(mean.double().square().sum()) - variance / seen, total, len(mean), seen)

@@ -1,0 +1,60 @@
+"""The gradient of the loss of each input by itself, with respect to all parameters: a chunk of inputs at a time, never all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.functional import cross_entropy
+
+from robnas.errors import UserError, short
+
+METHODS = ("vmap", "loop")
+"""All inputs of a chunk in one vectorised pass, or one after the other for networks that cannot be vectorised."""
+
+AT_ONCE = 2**26
+"""Numbers of gradients that are held at once: 256 MiB in single precision. Large networks get smaller chunks."""
+
+
+def per_input(model: nn.Module, x: Tensor, y: Tensor, chunk: int, method: str = "vmap") -> Iterator[Tensor]:
+    """∇θ ℓ(f(x_i), y_i) with the cross entropy ℓ: [k, P] for k ≤ `chunk` inputs at a time, parameters in their order, flattened.
+
+    Args:
+        model: in evaluation mode, so that an input's loss is its own alone: batch normalisation with running statistics.
+        x, y: [N, C, H, W] in [0, 1] and [N].
+        chunk: at most so many at once, and at most `AT_ONCE` numbers.
+        method: one of METHODS.
+
+    Raises:
+        UserError: `vmap` cannot go through this network.
+    """
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    chunk = max(1, min(chunk, AT_ONCE // max(1, sum(p.numel() for p in weights.values()))))
+    yield from _vectorised(model, weights, x, y, chunk) if method == "vmap" else _looped(model, weights, x, y)
+
+
+def _vectorised(model: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Tensor, chunk: int) -> Iterator[Tensor]:
+    def loss(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return cross_entropy(functional_call(model, weights, (x[None],)), y[None])
+
+    each = vmap(grad(loss), in_dims=(None, 0, 0))
+    for xs, ys in zip(torch.split(x, chunk), torch.split(y, chunk), strict=True):
+        try:
+            found = each(weights, xs, ys)
+        except RuntimeError as error:
+            if "vmap" not in str(error):
+                raise
+            said = short(" ".join(str(error).split()))
+            raise UserError(f"method: vmap cannot go through this network ({said}); method: loop can") from error
+        yield torch.cat([g.flatten(1) for g in found.values()], 1)
+
+
+def _looped(model: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Iterator[Tensor]:
+    own = {name: p.clone().requires_grad_() for name, p in weights.items()}
+    with torch.enable_grad():
+        for xs, ys in zip(torch.split(x, 1), torch.split(y, 1), strict=True):
+            loss = cross_entropy(functional_call(model, own, (xs,)), ys)
+            found = torch.autograd.grad(loss, list(own.values()), allow_unused=True, materialize_grads=True)
+            yield torch.cat([g.flatten() for g in found])[None]
