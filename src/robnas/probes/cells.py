@@ -12,11 +12,12 @@ from robnas.space.genotype import Genotype
 
 
 class Cells(Probe):
-    """`normal/depth`, …, `reduce/density`, and of each its percentile among 1,000 random cells, as `normal/depth_percentile`.
+    """Depth, width, skip connects, convolutions and density of both cells, and the percentile of each among random cells.
 
-    In the fit of a search these are the cells as they would be derived at that hook, so "epoch_end" follows what it passes through; of a
-    network they are the cells that it is made of. They come from the genotype alone: no input is looked at, and nothing has an interval
-    but the percentile, whose standard error is at most 1.6. A network without cells gets a warning, and no numbers.
+    Named `normal/depth`, `normal/depth_percentile`, …, `reduce/density_percentile`; there are 1,000 random cells. In the fit of a search
+    these are the cells as they would be derived at that hook, so "epoch_end" follows what it passes through; of a network they are the
+    cells that it is made of. They come from the genotype alone: no input is looked at, and nothing has an interval but the percentile,
+    whose standard error is at most 1.6. A network without cells gets a warning, and no numbers.
 
     Args:
         hooks: when, in `fit`.

@@ -16,11 +16,12 @@ from robnas.statistics import student
 
 
 class ZeroCost(Probe):
-    """`log_synflow` (Tanaka et al., 2020), `nwot` (Mellor et al., 2021), `grad_norm`: those of `robnas.space.untrained`, of this model.
+    """Synaptic flow, NASWOT and the gradient's norm: what a network promises before it is trained.
 
-    They are meant for initialisation, "fit_start"; at "fit_end" and in `robnas probe` they are of trained weights, which is another
-    number. As they are defined, batch norms take a batch's own moments; dropout and drop path draw from a seed of their own. Each is the
-    mean over disjoint batches, its interval Student's.
+    `log_synflow` (Tanaka et al., 2020), `nwot` (Mellor et al., 2021) and `grad_norm` are those of `robnas.space.untrained`. They are meant
+    for initialisation, "fit_start"; at "fit_end" and in `robnas probe` they are of trained weights, which is another number. As they are
+    defined, batch norms take a batch's own moments; dropout and drop path draw from a seed of their own. Each is the mean over disjoint
+    batches, its interval Student's.
 
     Synaptic flow looks at no image: it is one number, log(1 + flow), as flows span tens of orders of magnitude, and its input of ones
     goes past the normalisation of pixels, into the network itself. A network without an `nn.ReLU` has no nwot; there it is left out.
