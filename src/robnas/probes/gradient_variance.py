@@ -119,17 +119,28 @@ def gradient_variance(
     for g in per_input(model, x, y, chunk, method):
         if clip is not None:
             g *= (clip / g.norm(dim=1, keepdim=True)).clamp_max(1)
-        before = seen + torch.arange(len(g), dtype=g.dtype, device=g.device)[:, None]  # inputs before this one
         g -= mean
-        sums = g.cumsum(0)
-        mean += sums[-1] / (seen + len(g))
-        w = g.sub_((sums - g) / before.clamp_min(1)).mul_((before / (before + 1)).sqrt())
-        w.square_()
-        squares.append(w.sum(1))
+        squares.append(recursive_residuals(g @ g.T, seen))
+        moved, seen = g.sum(0), seen + len(g)
+        mean += moved / seen
         if each is not None:
-            each += w.sum(0)
-        seen += len(g)
-    terms = torch.cat(squares)[1:].double().cpu().numpy()
+            each += g.square_().sum(0) - moved.square_() / seen
+    terms = torch.cat(squares)[1:].cpu().numpy()
     variance, (low, high) = float(terms.mean()), student(terms)
-    total = None if each is None else float((each / (seen - 1)).sqrt().sum())
+    total = None if each is None else float((each.clamp_min(0) / (seen - 1)).sqrt().sum())
     return Spread(variance, (max(0.0, low), high), float(mean.double().square().sum()) - variance / seen, total, len(mean), seen)
+
+
+def recursive_residuals(products: Tensor, seen: int) -> Tensor:
+    """‖w_i‖² of k further inputs, [k], from inner products alone: passes over [k, P] cost more than a matrix product.
+
+    Args:
+        products: [k, k], d_i · d_j of what the k gradients differ by from the mean of those before them all.
+        seen: how many those were.
+    """
+    k = products.double()
+    before = seen + torch.arange(len(k), dtype=k.dtype, device=k.device)
+    own, others = k.diagonal(), k.tril(-1).sum(1)  # d_i · d_i and d_i · Σ_{j<i} d_j
+    among = nn.functional.pad(k.cumsum(0).cumsum(1).diagonal()[:-1], (1, 0))  # ‖Σ_{j<i} d_j‖²
+    n = before.clamp_min(1)
+    return before / (before + 1) * (own - 2 * others / n + among / n**2)

@@ -30,7 +30,8 @@ def per_input(model: nn.Module, x: Tensor, y: Tensor, chunk: int, method: str = 
     Raises:
         UserError: `vmap` cannot go through this network.
     """
-    weights = {name: p.detach() for name, p in model.named_parameters()}
+    # Grouped convolutions, into which vmap turns those of single inputs, are slower in channels_last.
+    weights = {name: p.detach().contiguous() for name, p in model.named_parameters()}
     chunk = max(1, min(chunk, AT_ONCE // max(1, sum(p.numel() for p in weights.values()))))
     yield from _vectorised(model, weights, x, y, chunk) if method == "vmap" else _looped(model, weights, x, y)
 

@@ -57,6 +57,7 @@ _NOISE = (
     ".*exists and is not empty.*",
     ".*`sync_dist=True`.* when logging on epoch level.*",
     ".*litlogger.*",
+    ".*callbacks used to create the checkpoint need to be provided.*",  # an attack or a probe does not need those of the training
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
 )
 
