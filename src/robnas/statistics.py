@@ -1,10 +1,11 @@
-"""Intervals for proportions and means. NumPy only."""
+"""Intervals for proportions and means; rank correlation with its interval. NumPy only."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -77,3 +78,115 @@ def _student_quantile(p: float, freedom: int) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if inside(middle) < 2 * p - 1 else (low, middle)
     return math.tan(low) * math.sqrt(freedom)
+
+
+class Correlations(NamedTuple):
+    """Kendall's τ-b of each row of x with each row of y, all [X, Y]. tau: NaN where there is none; low, high: its interval; n: of how
+    many things.
+    """
+
+    tau: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    n: NDArray[np.int64]
+
+
+def kendall(x: ArrayLike, y: ArrayLike) -> float:
+    """τ-b of two rows of numbers (Kendall, 1945): pairs in equal order less those in opposite order, ties in one or the other discounted.
+
+    Args:
+        x, y: [n], NaN where a value is missing: what lacks one of its two values is left out.
+
+    Returns NaN where nothing can be said: fewer than two values, or all of a row equal.
+    """
+    a, b = _Pairs.of(x), _Pairs.of(y)
+    _same_things(a, b)
+    return float(_tau(a, b)[0, 0])
+
+
+def kendall_table(x: ArrayLike, y: ArrayLike, confidence: float = 0.95, n_resamples: int = 2000, seed: int = 0) -> Correlations:
+    """`kendall` of every row of x with every row of y, and percentile bootstrap intervals: whole columns are drawn with replacement.
+
+    A column that was drawn twice is a tie with itself in both rows, which τ-b leaves out; so it needs no correction here. Each interval is
+    by itself at `confidence`: of many, some miss (see `kendall_by_chance`).
+
+    Args:
+        x, y: [X, n] and [Y, n], the same n things, such as networks; NaN where a value is missing.
+    """
+    a, b = _Pairs.of(x), _Pairs.of(y)
+    n = _same_things(a, b)
+    require(0 < confidence < 1, f"confidence: {confidence} is not in (0, 1)")
+    require(n_resamples >= 1, f"n_resamples: {n_resamples} is not ≥ 1")
+    tau, rng = _tau(a, b), np.random.default_rng(seed)
+    drawn = np.empty((n_resamples, *tau.shape))
+    for i in range(n_resamples):
+        drawn[i] = _tau(a, b, np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64))
+    low, high = _finite_quantiles(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    none = np.isnan(tau)
+    low[none] = high[none] = np.nan
+    return Correlations(tau, low, high, a.there.astype(np.int64) @ b.there.T.astype(np.int64))
+
+
+def kendall_by_chance(x: ArrayLike, y: ArrayLike, level: float = 0.05, n_resamples: int = 2000, seed: int = 0) -> float:
+    """The |τ| that the largest of the whole table [X, Y] exceeds with probability `level` where x has nothing to do with y.
+
+    The columns of y are shuffled together (Westfall & Young, 1993), so that it is known how the rows of x, and those of y, hang together.
+    NaN where the table has no τ.
+    """
+    a, b = _Pairs.of(x), _Pairs.of(y)
+    n = _same_things(a, b)
+    require(0 < level < 1, f"level: {level} is not in (0, 1)")
+    require(n_resamples >= 1, f"n_resamples: {n_resamples} is not ≥ 1")
+    rng, values = np.random.default_rng(seed), np.atleast_2d(np.asarray(y, dtype=np.float64))
+    largest = np.array([_largest(_tau(a, _Pairs.of(values[:, rng.permutation(n)]))) for _ in range(n_resamples)])
+    return float(np.quantile(largest, 1 - level)) if np.isfinite(largest).all() else math.nan
+
+
+class _Pairs(NamedTuple):
+    """there: [R, n]; sign: [R, P] of x_j − x_i over all P pairs i < j, 0 where a value is missing; both: [R, P], whether none is."""
+
+    there: NDArray[np.bool_]
+    sign: NDArray[np.float64]
+    both: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, values: ArrayLike) -> _Pairs:
+        x = np.atleast_2d(np.asarray(values, dtype=np.float64))
+        require(x.ndim == 2, f"kendall: values of shape {x.shape} are neither [n] nor [rows, n]")
+        i, j = np.triu_indices(x.shape[1], 1)
+        there = ~np.isnan(x)
+        filled = np.where(there, x, 0.0)
+        both = (there[:, i] & there[:, j]).astype(np.float64)
+        order = (filled[:, j] > filled[:, i]).astype(np.float64) - (filled[:, j] < filled[:, i])  # ∞ − ∞ would be NaN
+        return cls(there, order * both, both)
+
+
+def _tau(x: _Pairs, y: _Pairs, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """[X, Y]: Σ sign sign / √(untied pairs of x · untied pairs of y). weights: [n], how often each thing is there."""
+    sign, both, untied = x.sign, x.both, np.abs(x.sign)
+    if weights is not None:
+        i, j = np.triu_indices(len(weights), 1)
+        of_pair = weights[i] * weights[j]
+        sign, both, untied = sign * of_pair, both * of_pair, untied * of_pair
+    with np.errstate(invalid="ignore"):
+        found: NDArray[np.float64] = (sign @ y.sign.T) / np.sqrt((untied @ y.both.T) * (both @ np.abs(y.sign).T))
+    return found
+
+
+def _same_things(x: _Pairs, y: _Pairs) -> int:
+    n, other = int(x.there.shape[1]), int(y.there.shape[1])
+    require(n == other, f"kendall: rows of {n} values and rows of {other}")
+    return n
+
+
+def _finite_quantiles(drawn: NDArray[np.float64], at: list[float]) -> NDArray[np.float64]:
+    """[len(at), X, Y] over those of drawn, [n, X, Y], that are numbers: one thing drawn n times has no τ. NaN where none is."""
+    found = np.full((len(at), *drawn.shape[1:]), np.nan)
+    some = np.isfinite(drawn).any(axis=0)
+    found[:, some] = np.nanquantile(drawn[:, some], at, axis=0)
+    return found
+
+
+def _largest(tau: NDArray[np.float64]) -> float:
+    finite = np.abs(tau[np.isfinite(tau)])
+    return float(finite.max()) if len(finite) else math.nan
