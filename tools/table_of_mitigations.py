@@ -264,7 +264,7 @@ def picture(runs: Sequence[Run], path: Path) -> None:
     for axes, key, title in zip(panels, keys, titles, strict=True):
         _panel(axes, runs, key, title)
     named = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(named.values(), named, loc="outside upper left", ncols=5, frameon=False, fontsize=9)
+    figure.legend(named.values(), named, loc="outside upper left", ncols=3 if columns == 2 else 6, frameon=False, fontsize=9)
     side_by_side.save(figure, path)
 
 
