@@ -24,7 +24,8 @@ class Contours(Probe):
     scale; the paper does not say how long its directions are. BatchNorm keeps its running statistics. Numbers: see `surface.numbers`.
 
     Args:
-        radius: the grid reaches from −radius to radius, in lengths of a filter.
+        radius: the grid reaches from −radius to radius, in lengths of a filter. Li et al. draw ±1; at that distance the losses of the
+            networks here are in thousands of nats, and a mean over the grid is one of its corners.
         points: a side of the grid, odd.
         n_samples: inputs over which the loss is the mean.
         level: nats above the middle that still count as flat.
@@ -41,7 +42,7 @@ class Contours(Probe):
 
     def __init__(
         self,
-        radius: float = 1.0,
+        radius: float = 0.25,
         points: int = 21,
         n_samples: int = 512,
         level: float = 1.0,

@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from robnas.errors import require
 from robnas.probes import surface
 from robnas.probes.base import Measurement, Probe
 from robnas.probes.directions import of_inputs
-from robnas.probes.scan import prepared
+from robnas.probes.scan import nats, prepared
 from robnas.probes.surface import Array
 from robnas.probes.surface_picture import picture, small_multiples
 from robnas.results import Number
@@ -91,7 +90,7 @@ def scan_inputs(
     batch_size: int = 256,
 ) -> Array:
     """x: [N, C, H, W], y: [N] → Γ [N, R, R], rows α and columns β. At most `batch_size` images are held at once beside x."""
-    network, _ = prepared(model, x[:16], {})
+    network, _ = prepared(model, x[: min(16, batch_size)], {})
     n, r = len(x), len(grid)
     steps = torch.as_tensor(np.asarray(grid))
     out = np.empty(n * r * r)
@@ -103,9 +102,7 @@ def scan_inputs(
         back = back.to(x.device)
         images = x[which.to(x.device)] + a * one[back] + b * two[back]
         logits = network(images.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else images)
-        out[places.numpy()] = cross_entropy(
-            logits.float() if logits.dtype.itemsize < 4 else logits, y[which.to(y.device)], reduction="none"
-        ).cpu()
+        out[places.numpy()] = nats(logits, y[which.to(y.device)]).cpu()
     return out.reshape(n, r, r)
 
 

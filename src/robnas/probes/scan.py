@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 
@@ -17,7 +17,15 @@ from robnas.fold import fold
 from robnas.probes.directions import Pair
 from robnas.probes.surface import Array
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""(the model's answers [B, …], y [B, …]) → [B]."""
+
 _POISSON = torch.tensor([1.0, 1.0, 0.5, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040]).double().cumsum(0) / torch.e  # P(k ≤ 0 … 7)
+
+
+def nats(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross entropy of each input: [B, classes], [B] → [B]; of 16-bit logits in single precision."""
+    return cross_entropy(logits.float() if logits.dtype.itemsize < 4 else logits, y, reduction="none")
 
 
 @torch.no_grad()
@@ -30,21 +38,21 @@ def scan(
     *,
     batch_size: int = 128,
     resamples: int = 0,
+    loss: Loss = nats,
 ) -> tuple[Array, Array]:
     """x: [N, C, H, W], y: [N] → Γ [R, R], rows α and columns β, and Γ of `resamples` Poisson bootstraps of the inputs [resamples, R, R].
 
     Weights are moved in place in a prepared copy, once for each point and batch; nothing is kept of a batch but sums, so memory does not
     grow with N. A bootstrap that streams gives each input a Poisson(1) weight of its own (Oza and Russell, 2001), drawn by its place in x.
     """
-    network, along = prepared(model, x[:16], directions)
+    network, along = prepared(model, x[: min(16, batch_size)], directions)
     sums, weights = torch.zeros(1 + resamples, len(grid) ** 2, dtype=torch.float64), torch.zeros(1 + resamples, dtype=torch.float64)
     for rows in torch.split(torch.arange(len(x)), batch_size):
         xs, ys = x[rows].contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x[rows], y[rows]
         share = torch.cat([torch.ones(len(rows), 1, dtype=torch.float64), poisson(rows, resamples)], 1)
         weights += share.sum(0)
         for point, _ in enumerate(_places(network, along, grid)):
-            losses = cross_entropy(network(xs.clone()).float() if xs.dtype.itemsize < 4 else network(xs.clone()), ys, reduction="none")
-            sums[:, point] += share.T @ losses.double().cpu()
+            sums[:, point] += share.T @ loss(network(xs.clone()), ys).double().cpu()
     gamma = (sums / weights[:, None]).reshape(-1, len(grid), len(grid)).numpy()
     return np.asarray(gamma[0]), np.asarray(gamma[1:])
 

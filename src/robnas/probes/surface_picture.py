@@ -28,10 +28,8 @@ def picture(gamma: Array, grid: Array, level: float, title: str, unit: str) -> F
     flat = figure.add_subplot(1, 2, 1)
     filled = draw(flat, gamma, grid, level)
     flat.set(xlabel=f"β ({unit})", ylabel=f"α ({unit})")
-    bar = figure.colorbar(filled, ax=flat, shrink=0.9, label="loss (nats)", ticks=LEVELS)
-    bar.ax.set_yticklabels([f"{v:g}" for v in LEVELS])
-    bar.ax.minorticks_off()
-    _surface(figure.add_subplot(1, 2, 2, projection="3d"), gamma, grid, unit)
+    _colour_bar(figure, filled, flat)
+    _surface(figure.add_subplot(1, 2, 2, projection="3d"), gamma, grid)
     return figure
 
 
@@ -53,21 +51,19 @@ def small_multiples(gammas: Array, grid: Array, level: float, titles: Sequence[s
         axes.set_xlabel(f"β ({unit})", fontsize=8)
     for axes in panels[:, 0]:
         axes.set_ylabel(f"α ({unit})", fontsize=8)
-    bar = figure.colorbar(filled, ax=panels, shrink=0.9, label="loss (nats)", ticks=LEVELS)
-    bar.ax.set_yticklabels([f"{v:g}" for v in LEVELS])
-    bar.ax.minorticks_off()
+    _colour_bar(figure, filled, panels)
     return figure
 
 
 def draw(axes: Any, gamma: Array, grid: Array, level: float) -> Any:
     """The map alone → what a colour bar needs."""
     colours, norm = _colours()
-    z = _shown(gamma)
-    filled = axes.contourf(grid, grid, z, levels=LEVELS, colors=None, cmap=colours, norm=norm, extend="both")
-    axes.contour(grid, grid, z, levels=LEVELS, colors="black", linewidths=0.3, alpha=0.5)
+    z, levels = np.log10(_shown(gamma)), np.log10(LEVELS)  # lines between points are straight in what is drawn
+    filled = axes.contourf(grid, grid, z, levels=levels, cmap=colours, norm=norm, extend="both")
+    axes.contour(grid, grid, z, levels=levels, colors="black", linewidths=0.3, linestyles="solid", alpha=0.5)
     middle = len(grid) // 2
-    above = gamma[middle, middle] + level
-    if np.nanmin(z) < above < np.nanmax(z):
+    above = np.log10(_shown(gamma)[middle, middle] + level)
+    if z.min() < above < z.max():
         axes.contour(grid, grid, z, levels=[above], colors="white", linewidths=1.6)
     axes.plot(0, 0, "+", color="white", markersize=7)
     axes.set_aspect("equal")
@@ -75,15 +71,18 @@ def draw(axes: Any, gamma: Array, grid: Array, level: float) -> Any:
     return filled
 
 
-def _surface(axes: Any, gamma: Array, grid: Array, unit: str) -> None:
+def _colour_bar(figure: Figure, filled: Any, axes: Any) -> None:
+    bar = figure.colorbar(filled, ax=axes, shrink=0.9, label="loss (nats)", ticks=np.log10(LEVELS))
+    bar.ax.set_yticklabels([f"{v:g}" for v in LEVELS])
+
+
+def _surface(axes: Any, gamma: Array, grid: Array) -> None:
     colours, norm = _colours()
-    z = np.clip(_shown(gamma), 1e-3, 1e2)
+    z = np.log10(np.clip(_shown(gamma), 1e-3, 1e2))
     beta, alpha = np.meshgrid(grid, grid)
-    axes.plot_surface(
-        beta, alpha, np.log10(z), facecolors=colours(norm(z)), rstride=1, cstride=1, linewidth=0, antialiased=False, shade=True
-    )
-    exponents = range(-3, 3)
-    axes.set(zlim=(-3, 2), zticks=list(exponents), xlabel="β", ylabel="α")
+    axes.plot_surface(beta, alpha, z, facecolors=colours(norm(z)), rstride=1, cstride=1, linewidth=0, antialiased=False, shade=True)
+    exponents, ends = range(-3, 3), [grid[0], 0, grid[-1]]
+    axes.set(zlim=(-3, 2), zticks=list(exponents), xlabel="β", ylabel="α", xticks=ends, yticks=ends)
     axes.set_zticklabels([f"{10.0**e:g}" for e in exponents])
     axes.set_zlabel("loss (nats)", fontsize=8)
     axes.tick_params(labelsize=7)
@@ -100,4 +99,4 @@ def _colours() -> tuple[Any, Any]:
     from matplotlib.colors import BoundaryNorm
 
     colours = mpl.colormaps["viridis"]
-    return colours, BoundaryNorm(LEVELS, colours.N, extend="both")
+    return colours, BoundaryNorm(np.log10(LEVELS), colours.N, extend="both")
