@@ -15,7 +15,7 @@ from side_by_side import Run, common
 from table_of_models import MANUAL, TITLES
 
 from robnas import atomic, plugins
-from robnas.results import Row, Rows
+from robnas.results import Row, Rows, plain
 from robnas.space.facts import CELL_FACTS
 from robnas.space.percentile import random_genotypes
 from robnas.space.published import find
@@ -134,7 +134,7 @@ def measure(
     runs = []
     for pair, folder in there.items():
         folders = {what: outcome.folder for (of, what), outcome in ended.items() if of == pair and outcome.good and what in TRAINED}
-        runs.append(numbers(*pair, folder, {what: path for what, path in folders.items() if path}))
+        runs.append(plain(numbers(*pair, folder, {what: path for what, path in folders.items() if path})))  # ∞ as text: JSON has none
     return runs, side_by_side.failures([*trained, *ended.values()])
 
 
