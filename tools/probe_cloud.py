@@ -15,10 +15,12 @@ from side_by_side import Run, common
 from table_of_models import MANUAL, TITLES
 
 from robnas import atomic, plugins
+from robnas.models.build import describe
 from robnas.results import Row, Rows, plain
 from robnas.space.facts import CELL_FACTS
+from robnas.space.genotype import Genotype
 from robnas.space.percentile import random_genotypes
-from robnas.space.published import find
+from robnas.space.published import names
 from robnas.study import Pool
 
 CELLS_SEED = 1
@@ -26,11 +28,11 @@ CELLS_SEED = 1
 DARTS = ("darts_i", "darts_ii", "darts_iii")
 PLACED = (*TITLES, *DARTS)
 """Networks with a name: ten published cells, seven manual families, three that the paper makes of DARTS."""
-EPOCHS = 8
+EPOCHS = 6
 RECIPE = ("--data.members=0.5", "--data.augment=false", f"--trainer.max_epochs={EPOCHS}")
-RADII = {"pgd": (1, 2, 3, 4, 6), "noise": (8, 16, 32), "square": (2, 4, 8)}
+RADII = {"pgd": (2, 3, 5), "noise": (24, 40), "square": (6, 12)}
 """ε of evasions inside a ball, in 255ths; balls are nested, so that what is broken already is not attacked again."""
-MIDDLE = 2
+MIDDLE = 3
 """ε of the picture, in 255ths: one of PGD's."""
 
 
@@ -48,9 +50,9 @@ class Attack(NamedTuple):
 
 
 ATTACKS = {
-    "pgd": Attack("PGD", "ASR, mean over ε of 1, 2, 3, 4, 6/255", "pgd", "asr", 1, RADII["pgd"]),
-    "square": Attack("Square", "ASR, mean over ε of 2, 4, 8/255, 100 queries", "square", "asr", 1, RADII["square"]),
-    "noise": Attack("noise", "ASR, mean over ε of 8, 16, 32/255, 20 queries", "noise", "asr", 1, RADII["noise"]),
+    "pgd": Attack("PGD", "ASR, mean over ε of 2, 3, 5/255, 6 steps", "pgd", "asr", 1, RADII["pgd"]),
+    "square": Attack("Square", "ASR, mean over ε of 6, 12/255, 40 queries", "square", "asr", 1, RADII["square"]),
+    "noise": Attack("noise", "ASR, mean over ε of 24, 40/255, 10 queries", "noise", "asr", 1, RADII["noise"]),
     "hopskipjump": Attack("HopSkipJump", "median L2 distance, 2 steps; nearer is more vulnerable", "hopskipjump", "median_distance", -1),
     "membership": Attack("membership", "signed AUC of the loss", "loss", "auc"),
     "label_flip": Attack("label flip", "CAD at 40% of flipped labels", "labelflip", "cad"),
@@ -62,9 +64,9 @@ EVALUATED = {
         name: {"class_path": "eps_sweep", "attack": name, "eps": f"[{','.join(f'{eps}/255' for eps in RADII[name])}]"}
         | {f"attack.{option}": value for option, value in options.items()}
         for name, options in {
-            "pgd": {"steps": 10, "n_restarts": 1},
-            "noise": {"n_queries": 20, "max_inputs": 180},
-            "square": {"n_queries": 100, "max_inputs": 90},
+            "pgd": {"steps": 6, "n_restarts": 1},
+            "noise": {"n_queries": 10, "max_inputs": 180},
+            "square": {"n_queries": 40, "max_inputs": 90},
         }.items()
     },
     "hopskipjump": {"class_path": "hopskipjump", "steps": 2, "initial_evaluations": 20, "max_evaluations": 40, "max_inputs": 40},
@@ -84,18 +86,18 @@ BEFORE = {
 }
 """Probes that a training takes along, where they are installed."""
 AFTER = {
-    "gradient_variance": {"n_samples": 128},
-    "gradient_variance_own": {"class_path": "gradient_variance", "n_samples": 128, "initialisation": "own", "batch_norm": "inputs"},
-    "gradient_variance_kaiming": {"class_path": "gradient_variance", "n_samples": 128, "initialisation": "kaiming", "batch_norm": "inputs"},
+    "gradient_variance": {"n_samples": 64},
+    "gradient_variance_own": {"class_path": "gradient_variance", "n_samples": 64, "initialisation": "own", "batch_norm": "inputs"},
+    "gradient_variance_kaiming": {"class_path": "gradient_variance", "n_samples": 64, "initialisation": "kaiming", "batch_norm": "inputs"},
     "contours": {"points": 5, "n_samples": 128, "resamples": 0},
     "input_contours": {"points": 5, "n_samples": 32, "n_drawn": 0},
-    "smoothness": {"n_samples": 32, "steps": 10, "theorem_inputs": 2, "secant_steps": 3},
+    "smoothness": {"n_samples": 16, "steps": 8, "theorem_inputs": 2, "secant_steps": 2},
 }
 """Probes of what was trained, where they are installed."""
 
 
 class Network(NamedTuple):
-    """name; group: "random", "published", "darts" or "manual"; network: what `--model.network` is."""
+    """name; group: "random", or as `group_of`; network: what `--model.network` is."""
 
     name: str
     group: str
@@ -111,8 +113,14 @@ def networks(cells: int, placed: Sequence[str], root: Path) -> list[Network]:
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write(path, genotype.to_yaml())
         drawn.append(Network(path.stem, "random", str(path)))
-    groups = {name: "manual" if name in MANUAL else "darts" if name in DARTS else "published" for name in placed}
-    return drawn + [Network(name, group, name) for name, group in groups.items()]
+    return drawn + [Network(describe(network)["name"], group_of(network), network) for network in placed]
+
+
+def group_of(network: str) -> str:
+    """Of a network with a name: "published", "darts" or "manual"; "custom" for the user's own."""
+    if network in (*MANUAL, *DARTS):
+        return "manual" if network in MANUAL else "darts"
+    return "published" if network in names() else "custom"
 
 
 # What is run
@@ -213,8 +221,8 @@ def found(attack: Attack, rows: Sequence[Row]) -> float | None:
 def explanations(network: Network, rows: Sequence[Row]) -> dict[str, float | None]:
     """All that probes found, and what there is to say of a cell without one: {"cell/normal/depth": 3, "contours/rise": 0.7, …}."""
     own: dict[str, float | None] = {}
-    if network.group != "manual":
-        cells = find(network.network).cells
+    if (cell := describe(network.network).get("genotype")) is not None:
+        cells = Genotype.from_dict(cell).cells
         own |= {f"cell/{kind}/{fact}": float(getattr(cell, fact)) for kind, cell in cells.items() for fact in CELL_FACTS}
     own |= {f"size/{row.metric}": row.value for row in rows if row.plugin == "size"}
     accuracy = [row.value for row in rows if row.kind == "train" and row.plugin == "accuracy"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import side_by_side
 from numpy.typing import NDArray
-from probe_cloud import ATTACKS, CELLS_SEED, PLACED
+from probe_cloud import ATTACKS, CELLS_SEED, MIDDLE, PLACED
 from side_by_side import Run, rule
 from table_of_models import TITLES
 
@@ -199,7 +199,7 @@ def about_names(runs: Sequence[Run], random: Sequence[Run]) -> str:
     if not names or not keys:
         return ""
     lines = [
-        f"| network | depth | skips | accuracy, % | robust, % | {' | '.join(ATTACKS[key].title for key in keys)} |",
+        f"| network | depth | skips | accuracy, % | robust at {MIDDLE}/255, % | {' | '.join(ATTACKS[key].title for key in keys)} |",
         rule(5 + len(keys)),
     ]
     columns = {key: [v for v in values(random, "attacks", key).tolist() if math.isfinite(v)] for key in keys}
