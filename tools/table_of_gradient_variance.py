@@ -13,6 +13,7 @@ import multiprocessing
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -28,8 +29,9 @@ PAGE = REPOSITORY / "docs" / "gradient-variance.md"
 NUMBERS = REPOSITORY / "benchmarks" / "results" / "gradient-variance-textures32.json"
 MARKERS = ("<!-- gradient variance: tools/table_of_gradient_variance.py writes what follows -->", "<!-- gradient variance: end -->")
 
-CONDITIONS = tuple((initialisation, moments) for moments in ("running", "inputs") for initialisation in ("own", "kaiming"))
-SAYS = {"own": "own weights", "kaiming": "Kaiming weights", "running": "norms idle", "inputs": "norms settled"}
+CONDITIONS = tuple((initialisation, moments) for moments in ("running", "inputs", "batch") for initialisation in ("own", "kaiming"))
+SAYS = {"own": "own weights", "kaiming": "Kaiming weights", "running": "norms idle", "inputs": "norms settled", "batch": "mini-batches"}
+BATCH = 16
 METRICS = {"gradient_variance": "in all", "gradient_variance_per_parameter": "per parameter"}
 
 
@@ -42,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     check_seeds(options.seeds)
     check_once("models", options.models)
-    require(options.inputs >= 2, f"--inputs: {options.inputs} is not ≥ 2")
+    least = 3 * BATCH // 4
+    require(options.inputs >= least, f"--inputs: {options.inputs} is not ≥ {least}: four times as many must be three mini-batches")
     for model in options.models:
         describe(model)
     store = Rows(options.runs / "gradient_variance" / "results.jsonl")
@@ -88,7 +91,9 @@ def measure(model: str, seed: int, initialisation: str, moments: str, inputs: in
     torch.set_num_threads(1)
     data = Textures32(n_train=10 * max(inputs, 100), n_test=10)
     train, _ = data.sets()
-    chosen = torch.randperm(len(train.y), generator=seeds.generator("gradient variance"))[:inputs]
+    of_batches = moments == "batch"
+    inputs_in_all = 4 * inputs if of_batches else inputs  # as many gradients would be too dear, a quarter of them still have a spread
+    chosen = torch.randperm(len(train.y), generator=seeds.generator("gradient variance"))[:inputs_in_all]
     x, y = train.x[chosen].float() / 255, train.y[chosen]
     about = {"description": describe(model), "size": size, "options": {}, "num_classes": data.num_classes}
     about |= {"image_shape": data.image_shape, "mean": data.mean, "std": data.std}
@@ -96,7 +101,8 @@ def measure(model: str, seed: int, initialisation: str, moments: str, inputs: in
     network = of_architecture(about)
     if initialisation == "kaiming":
         kaiming_(network.network, seed)
-    probe = GradientVariance(n_samples=inputs, batch_norm=moments)
+    probe = GradientVariance(n_samples=inputs_in_all, batch_norm=moments, batch=BATCH if of_batches else 1)
+    probe.check()
     begin = time.process_time()
     found = probe.measure(network.eval().requires_grad_(False), x, y)
     seconds = round(time.process_time() - begin, 1)
@@ -104,6 +110,8 @@ def measure(model: str, seed: int, initialisation: str, moments: str, inputs: in
     params = {"initialisation": initialisation, "batch_norm": moments, "n_samples": inputs, "size": size}
     rest = {"kind": "probe", "plugin": "gradientvariance", "params": params, "seconds": seconds, "versions": versions()}
     rows = [Row(metric=name, **found.numbers[name]._asdict() | {"flags": []}, **common, **rest) for name in METRICS]
+    if of_batches:  # as of single inputs, which a mean over `BATCH` of them would have 1/BATCH of
+        rows = [replace(r, value=BATCH * (r.value or 0), ci=r.ci and (BATCH * r.ci[0], BATCH * r.ci[1])) for r in rows]
     Rows(path).write(rows)
     return seconds
 
@@ -180,12 +188,14 @@ def table(runs: Sequence[Run]) -> str:
         parts.append("\n".join([f"Gradient variance before training, {title}:", "", f"| {' | '.join(head)} |", rule(len(head), 2), *body]))
     seeds = side_by_side.seeds_of(runs)
     over = "over inputs" if len(seeds) == 1 else f"of the geometric mean over {len(seeds)} seeds of the initialisation"
+    n = min(run["n"] for run in runs)
     about = (
-        f"Var(g) of Eq. 14 over {runs[0]['n']} images; 95% intervals are {over}, and in the last line over models (bootstrap of both "
-        "families). The paper says that before training the variance of NAS models is more than two orders of magnitude smaller: a log₁₀ "
-        "above 2. Own weights: as each family's authors draw them. Norms idle: batch norms in evaluation mode as they begin, which "
-        "normalise nothing; settled: with the moments of these inputs, as in any step of a training. BiT has no batch norms, so that both "
-        "are the same. The ten cells are variants of one design, and each family is one network: intervals over models take them as draws."
+        f"Var(g) of Eq. 14 over {n} images; 95% intervals are {over}, and in the last line over models (bootstrap of both families). "
+        "The paper says that before training the variance of NAS models is more than two orders of magnitude smaller: a log₁₀ above 2. "
+        "Own weights: as each family's authors draw them. Norms idle: batch norms in evaluation mode as they begin, which normalise "
+        "nothing; settled: with the moments of these inputs, as constants; mini-batches: gradients of "
+        f"{BATCH} inputs with norms in training mode, as SGD has them, from four times as many images, times {BATCH}. BiT has no batch "
+        "norms. The ten cells are variants of one design, and each family is one network: intervals over models take them as draws."
     )
     return "\n\n".join([*parts, about])
 
@@ -208,7 +218,7 @@ def picture(runs: Sequence[Run], path: Path) -> None:
     from matplotlib.figure import Figure
 
     names = order(runs)[::-1]
-    figure = Figure(figsize=(12, 0.62 * len(names) + 2.4), layout="constrained")
+    figure = Figure(figsize=(15, 0.62 * len(names) + 2.4), layout="constrained")
     panels = figure.subplots(len(METRICS), len(CONDITIONS), sharey=True, sharex="row", squeeze=False)
     for row, (metric, title) in zip(panels, METRICS.items(), strict=True):
         for axes, condition in zip(row, CONDITIONS, strict=True):

@@ -136,6 +136,19 @@ def test_a_large_network_gets_smaller_chunks(monkeypatch):
     assert [len(g) for g in per_input(model, x, y, 64)] == [2, 2, 1]
 
 
+def test_mini_batches_with_norms_as_in_training():
+    model, (x, y) = small(), inputs(20)
+    found = GradientVariance(n_samples=20, batch=6, batch_norm="batch").measure(evaluation_copy(model), x, y)
+    model.train()
+    g = []
+    for i in (0, 6, 12):  # the last two inputs are no batch
+        model.zero_grad()
+        cross_entropy(model(x[i : i + 6]), y[i : i + 6]).backward()
+        g.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+    assert found.values["gradient_variance"] == pytest.approx(float(torch.stack(g).var(0).sum()), rel=1e-10)
+    assert found.numbers["gradient_variance"].n == 18
+
+
 # Before training
 
 
@@ -194,6 +207,8 @@ def test_in_fit_before_and_after(tmp_path):
         ({"batch_norm": "train"}, "batch_norm 'train'"),
         ({"initialisation": "kaimin"}, "Did you mean 'kaiming'"),
         ({"n_samples": 1}, "n_samples: 1"),
+        ({"n_samples": 9, "batch": 5}, "n_samples: 9 is not ≥ 15"),
+        ({"batch_norm": "batch"}, "batch: 1"),
         ({"chunk": 0}, "chunk: 0"),
         ({"clip": 0.0}, "clip: 0.0"),
     ],

@@ -15,7 +15,7 @@ from robnas.probes.gradients import METHODS, per_input
 from robnas.results import Number
 from robnas.statistics import student
 
-MOMENTS = ("running", "inputs")
+MOMENTS = ("running", "inputs", "batch")
 
 
 class GradientVariance(Probe):
@@ -25,13 +25,15 @@ class GradientVariance(Probe):
     stands beside them, ‖E g‖² without bias: their ratio is the number of inputs at which noise equals signal (McCandlish et al., 2018).
 
     The paper does not say what batch norms do before training. The authors' code has them in evaluation mode, where at the first step
-    they normalise nothing; `batch_norm: inputs` gives them the moments of the inputs first, as any step of a training does.
+    they normalise nothing; `batch_norm: inputs` gives them the moments of the inputs first. Those count as constants, while a training
+    differentiates through them: `batch_norm: batch` with a `batch` does so, too, and is the g of Eq. 14 as SGD has it, a mini-batch's.
 
     Args:
         n_samples: inputs.
         split: "train" (without augmentation), "validation" or "test".
         initialisation: null: the weights as they are; "own" or "kaiming": those before training, whenever this is asked.
-        batch_norm: "running" statistics, or those of the "inputs", which then count as constants.
+        batch_norm: "running" statistics, those of the "inputs", or those of each mini-batch ("batch", which needs `batch` ≥ 2).
+        batch: inputs of a gradient. Var(g) of a mini-batch is 1/`batch` of that of single inputs where those do not depend on each other.
         clip: norm to which an input's gradient is cut first, as in the authors' code; null: none.
         deviations: also `sum_of_deviations`, Σ over parameters of the standard deviation, which is what the authors' code computes.
         method: "vmap", or "loop" for networks that it cannot go through.
@@ -45,6 +47,7 @@ class GradientVariance(Probe):
         split: str = "train",
         initialisation: str | None = None,
         batch_norm: str = "running",
+        batch: int = 1,
         clip: float | None = None,
         deviations: bool = False,
         method: str = "vmap",
@@ -53,12 +56,15 @@ class GradientVariance(Probe):
     ) -> None:
         self.n_samples, self.split, self.hooks = n_samples, split, hooks
         self.initialisation, self.batch_norm, self.clip, self.deviations = initialisation, batch_norm, clip, deviations
-        self.method, self.chunk = method, chunk
+        self.batch, self.method, self.chunk = batch, method, chunk
 
     def check(self) -> None:
         """Raises UserError."""
         super().check()
-        require(self.n_samples >= 2, f"n_samples: {self.n_samples} is not ≥ 2: one input has no variance")
+        require(self.batch >= 1, f"batch: {self.batch} is not ≥ 1")
+        least = 3 * self.batch
+        require(self.n_samples >= least, f"n_samples: {self.n_samples} is not ≥ {least}: two gradients have a variance, but no interval")
+        require(self.batch_norm != "batch" or self.batch >= 2, f"batch: {self.batch} is not ≥ 2, which batch_norm: batch needs")
         require(self.chunk >= 1, f"chunk: {self.chunk} is not ≥ 1")
         require(self.clip is None or self.clip > 0, f"clip: {self.clip} is not positive")
         for name, value, allowed in (("method", self.method, METHODS), ("batch_norm", self.batch_norm, MOMENTS)):
@@ -73,12 +79,15 @@ class GradientVariance(Probe):
             model = begun(model, self.initialisation)
         if self.batch_norm == "inputs":
             settled(model, x)
-        found = gradient_variance(model, x, y, self.chunk, self.method, self.clip, self.deviations)
-        low, high = found.interval
-        each = Number(found.variance / found.parameters, found.n, (low / found.parameters, high / found.parameters), "student")
+        if self.batch_norm == "batch":
+            for m in model.modules():
+                m.train(isinstance(m, nn.modules.batchnorm._BatchNorm))
+        found = gradient_variance(model, x, y, self.chunk, self.method, self.clip, self.deviations, self.batch)
+        (low, high), n = found.interval, found.n * self.batch
+        each = Number(found.variance / found.parameters, n, (low / found.parameters, high / found.parameters), "student")
         more = {"sum_of_deviations": found.deviations} if found.deviations is not None else {}
         return Measurement(
-            gradient_variance=Number(found.variance, found.n, found.interval, "student"),
+            gradient_variance=Number(found.variance, n, found.interval, "student"),
             gradient_variance_per_parameter=each,
             mean_gradient_squared=found.mean_squared,
             **more,
@@ -105,7 +114,14 @@ class Spread(NamedTuple):
 
 
 def gradient_variance(
-    model: nn.Module, x: Tensor, y: Tensor, chunk: int = 64, method: str = "vmap", clip: float | None = None, deviations: bool = False
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    chunk: int = 64,
+    method: str = "vmap",
+    clip: float | None = None,
+    deviations: bool = False,
+    batch: int = 1,
 ) -> Spread:
     """x: [N, C, H, W], y: [N], N ≥ 2. Holds `chunk` gradients, never N.
 
@@ -116,7 +132,7 @@ def gradient_variance(
     mean = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=x.dtype, device=x.device)
     squares: list[Tensor] = []
     each, seen = torch.zeros_like(mean) if deviations else None, 0
-    for g in per_input(model, x, y, chunk, method):
+    for g in per_input(model, x, y, chunk, method, batch):
         if clip is not None:
             g *= (clip / g.norm(dim=1, keepdim=True)).clamp_max(1)
         g -= mean

@@ -18,7 +18,7 @@ AT_ONCE = 2**26
 """Numbers of gradients that are held at once: 256 MiB in single precision. Large networks get smaller chunks."""
 
 
-def per_input(model: nn.Module, x: Tensor, y: Tensor, chunk: int, method: str = "vmap") -> Iterator[Tensor]:
+def per_input(model: nn.Module, x: Tensor, y: Tensor, chunk: int, method: str = "vmap", batch: int = 1) -> Iterator[Tensor]:
     """∇θ ℓ(f(x_i), y_i) with the cross entropy ℓ: [k, P] for k ≤ `chunk` inputs at a time, parameters in their order, flattened.
 
     Args:
@@ -26,6 +26,7 @@ def per_input(model: nn.Module, x: Tensor, y: Tensor, chunk: int, method: str = 
         x, y: [N, C, H, W] in [0, 1] and [N].
         chunk: at most so many at once, and at most `AT_ONCE` numbers.
         method: one of METHODS.
+        batch: mini-batches of so many inputs, each with one gradient, of their mean loss, one after the other; what remains is left out.
 
     Raises:
         UserError: `vmap` cannot go through this network.
@@ -33,7 +34,7 @@ def per_input(model: nn.Module, x: Tensor, y: Tensor, chunk: int, method: str = 
     # Grouped convolutions, into which vmap turns those of single inputs, are slower in channels_last.
     weights = {name: p.detach().contiguous() for name, p in model.named_parameters()}
     chunk = max(1, min(chunk, AT_ONCE // max(1, sum(p.numel() for p in weights.values()))))
-    yield from _vectorised(model, weights, x, y, chunk) if method == "vmap" else _looped(model, weights, x, y)
+    yield from _vectorised(model, weights, x, y, chunk) if method == "vmap" and batch == 1 else _looped(model, weights, x, y, batch)
 
 
 def _vectorised(model: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Tensor, chunk: int) -> Iterator[Tensor]:
@@ -52,10 +53,11 @@ def _vectorised(model: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Tens
         yield torch.cat([g.flatten(1) for g in found.values()], 1)
 
 
-def _looped(model: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Iterator[Tensor]:
+def _looped(model: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Tensor, batch: int) -> Iterator[Tensor]:
     own = {name: p.clone().requires_grad_() for name, p in weights.items()}
     with torch.enable_grad():
-        for xs, ys in zip(torch.split(x, 1), torch.split(y, 1), strict=True):
+        for i in range(0, len(x) - batch + 1, batch):
+            xs, ys = x[i : i + batch], y[i : i + batch]
             loss = cross_entropy(functional_call(model, own, (xs,)), ys)
             found = torch.autograd.grad(loss, list(own.values()), allow_unused=True, materialize_grads=True)
             yield torch.cat([g.flatten() for g in found])[None]
