@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robnas.errors import UserError
-from robnas.statistics import kendall, kendall_by_chance, kendall_table
+from robnas.statistics import kendall, kendall_by_chance, kendall_partial, kendall_table
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -82,6 +82,19 @@ def test_equal_seeds_draw_equally():
     x, y = np.random.default_rng(3).normal(size=(2, 1, 20))
     assert kendall_table(x, y, n_resamples=50).low == kendall_table(x, y, n_resamples=50).low
     assert kendall_table(x, y, n_resamples=50, seed=1).low != kendall_table(x, y, n_resamples=50, seed=2).low
+
+
+def test_partial_by_hand_and_where_a_third_is_the_whole_reason():
+    x, y, z = [1, 2, 3, 4], [1, 3, 2, 4], [2, 1, 3, 4]  # τ: xy 2/3, xz 2/3, yz 1/3
+    assert kendall_partial(x, y, z) == pytest.approx((2 / 3 - 2 / 9) / math.sqrt((1 - 4 / 9) * (1 - 1 / 9)))
+    assert kendall_partial([*x, 9], [*y, -9], [*z, math.nan]) == pytest.approx(kendall_partial(x, y, z))
+    assert math.isnan(kendall_partial(x, y, x))
+    rng = np.random.default_rng(4)
+    reason = rng.normal(size=400)
+    a, b = reason + 0.3 * rng.normal(size=(2, 400))
+    assert kendall(a, b) > 0.6
+    assert kendall_partial(a, b, reason) < 0.25  # not 0: τ is no linear measure
+    assert kendall_partial(a, b, rng.normal(size=400)) == pytest.approx(kendall(a, b), abs=0.02)
 
 
 @pytest.mark.parametrize(

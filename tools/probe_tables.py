@@ -14,7 +14,7 @@ from side_by_side import Run, rule
 from table_of_models import TITLES
 
 from robnas.space.percentile import percentile
-from robnas.statistics import Correlations, kendall, kendall_by_chance, kendall_table
+from robnas.statistics import Correlations, kendall, kendall_by_chance, kendall_partial, kendall_table
 
 Array = NDArray[np.float64]
 NAMES = {**TITLES, "darts_i": "DARTS-i", "darts_ii": "DARTS-ii", "darts_iii": "DARTS-iii"}
@@ -158,8 +158,11 @@ def about_explanations(runs: Sequence[Run]) -> str:
     lines += [f"| {title} | {' | '.join(_tau(found, i, j, chance) for j in range(len(keys)))} |" for i, title in enumerate(titles.values())]
     order = [(abs(found.tau[i, j]), i, j) for i in range(len(titles)) for j in range(len(keys)) if abs(found.tau[i, j]) > chance]
     names = list(titles.values())
-    largest = sorted(order, reverse=True)[:6]
-    best = [f"{_full(names, i)} for {ATTACKS[keys[j]].title} ({found.tau[i, j]:+.2f})" for _, i, j in largest]
+    size = values(runs, "explanations", "size/parameters")
+    best = [
+        f"{_full(names, i)} for {ATTACKS[keys[j]].title} ({found.tau[i, j]:+.2f}, given the parameters {_given(x[i], y[j], size)})"
+        for _, i, j in sorted(order, reverse=True)[:6]
+    ]
     text = (
         f"Kendall's τ-b over {len(of_networks(runs))} random cells, positive where more of the explanation goes with more vulnerability, "
         "and its 95% bootstrap interval over cells, each by itself. Bold: beyond what the largest |τ| of a table of this size reaches in "
@@ -233,6 +236,12 @@ def _tau(found: Correlations, i: int, j: int, chance: float) -> str:
         return "–"
     text = _signed(found.tau[i, j])
     return f"{f'**{text}**' if abs(found.tau[i, j]) > chance else text} [{_signed(found.low[i, j])}, {_signed(found.high[i, j])}]"
+
+
+def _given(x: Array, y: Array, size: Array) -> str:
+    """Partial τ; the size itself has none."""
+    tau = kendall_partial(x, y, size)
+    return f"{tau:+.2f}" if math.isfinite(tau) else "–"
 
 
 def _signed(value: float) -> str:

@@ -142,6 +142,21 @@ def kendall_by_chance(x: ArrayLike, y: ArrayLike, level: float = 0.05, n_resampl
     return float(np.quantile(largest, 1 - level)) if np.isfinite(largest).all() else math.nan
 
 
+def kendall_partial(x: ArrayLike, y: ArrayLike, given: ArrayLike) -> float:
+    """Kendall's partial τ (1942): how x goes with y apart from how both go with a third, such as size. It takes no model of any of them.
+
+    Args:
+        x, y, given: [n]; NaN where a value is missing: what lacks one of its three values is left out.
+
+    Returns NaN where nothing can be said, also where x or y is in the order of `given`.
+    """
+    rows = np.stack([np.asarray(row, dtype=np.float64).reshape(-1) for row in (x, y, given)])
+    x, y, given = rows[:, ~np.isnan(rows).any(axis=0)]
+    xy, xz, yz = kendall(x, y), kendall(x, given), kendall(y, given)
+    rest = (1 - xz**2) * (1 - yz**2)
+    return (xy - xz * yz) / math.sqrt(rest) if rest > 1e-12 else math.nan
+
+
 class _Pairs(NamedTuple):
     """there: [R, n]; sign: [R, P] of x_j − x_i over all P pairs i < j, 0 where a value is missing; both: [R, P], whether none is."""
 

@@ -149,10 +149,10 @@ def test_explanation_and_attack_by_hand():
 
 def test_many_cells_are_more_than_chance():
     rng = np.random.default_rng(0)
-    many = [run(f"random_{i}", attacks={"pgd": float(i)}, **{"contours/rise": float(i), "mine/x": rng.normal()}) for i in range(30)]
-    text = probe_tables.about_explanations(many)
+    rows = [{"contours/rise": float(i), "mine/x": rng.normal(), "size/parameters": rng.normal()} for i in range(30)]
+    text = probe_tables.about_explanations([run(f"random_{i}", attacks={"pgd": float(i)}, **row) for i, row in enumerate(rows)])
     assert "| contour of weights: rise | **1.00** [1.00, 1.00] |" in text
-    assert "1 of 2 are, the largest: contour of weights: rise for PGD (+1.00)." in text
+    assert "1 of 3 are, the largest: contour of weights: rise for PGD (+1.00, given the parameters +1.00)." in text
 
 
 def test_attack_and_attack_by_hand():
