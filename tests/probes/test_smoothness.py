@@ -142,7 +142,7 @@ def test_the_sound_bound_holds_on_dense_hessians_and_is_met_where_it_is_tight():
 
 @pytest.mark.filterwarnings("ignore:smoothness. no first layer")  # the victim multiplies by hand
 def test_theorem_1_by_hand_does_not_hold():
-    """ℓ = log(1 + exp(±(w·x + b))), b frozen: ∇²_x ℓ = s w wᵀ and ∇²_w ℓ = s x xᵀ, so L_x √n / L_θ = √n ‖w‖² / ‖x‖²; here w is normalised."""
+    """ℓ = log(1 + exp(±(w·x + b))), b frozen: ∇²_x ℓ = s w wᵀ, ∇²_w ℓ = s x xᵀ, so L_x √n / L_θ = √n ‖w‖² / ‖x‖²; w is normalised."""
     w = torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=torch.float64).repeat(12) / math.sqrt(48)
     x = images(4, side=4) / 10
     found = Smoothness(theorem_inputs=4, **MANY).measure(Linear(w), x, torch.tensor([0, 1, 1, 0])).numbers
