@@ -13,6 +13,7 @@ from robnas import plugins
 from robnas.configuration import files
 from robnas.errors import UserError
 from robnas.results import Row, Rows
+from robnas.space import published
 from robnas.space.genotype import Genotype
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
@@ -87,9 +88,10 @@ def test_probes_that_are_not_installed_are_left_out(monkeypatch):
     assert found == ["--probes.contours=contours", "--probes.contours.points=5", "--probes.again=contours"]
 
 
-@pytest.mark.parametrize("network", cloud.PLACED)
-def test_every_named_network_is_one(network):
-    assert tool.describe(network)["family"] == ("manual" if network in cloud.MANUAL else "nas")
+def test_every_named_network_is_one():
+    assert set(cloud.PLACED) <= {*published.names(), *plugins.names("robnas.models")}
+    groups = [cloud.group_of(name) for name in cloud.PLACED]
+    assert [groups.count(group) for group in ("published", "manual", "darts", "custom")] == [10, 7, 3, 0]
 
 
 # What is read
