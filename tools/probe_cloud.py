@@ -50,8 +50,8 @@ class Attack(NamedTuple):
 
 
 ATTACKS = {
-    "pgd": Attack("PGD", "ASR, mean over ε of 2, 3, 5/255, 6 steps", "pgd", "asr", 1, RADII["pgd"]),
-    "square": Attack("Square", "ASR, mean over ε of 6, 12/255, 40 queries", "square", "asr", 1, RADII["square"]),
+    "pgd": Attack("PGD", "ASR, mean over ε of 2, 3, 5/255, 5 steps", "pgd", "asr", 1, RADII["pgd"]),
+    "square": Attack("Square", "ASR, mean over ε of 6, 12/255, 30 queries", "square", "asr", 1, RADII["square"]),
     "noise": Attack("noise", "ASR, mean over ε of 24, 40/255, 10 queries", "noise", "asr", 1, RADII["noise"]),
     "hopskipjump": Attack("HopSkipJump", "median L2 distance, 2 steps; nearer is more vulnerable", "hopskipjump", "median_distance", -1),
     "membership": Attack("membership", "signed AUC of the loss", "loss", "auc"),
@@ -64,9 +64,9 @@ EVALUATED = {
         name: {"class_path": "eps_sweep", "attack": name, "eps": f"[{','.join(f'{eps}/255' for eps in RADII[name])}]"}
         | {f"attack.{option}": value for option, value in options.items()}
         for name, options in {
-            "pgd": {"steps": 6, "n_restarts": 1},
+            "pgd": {"steps": 5, "n_restarts": 1, "max_inputs": 240},
             "noise": {"n_queries": 10, "max_inputs": 180},
-            "square": {"n_queries": 40, "max_inputs": 90},
+            "square": {"n_queries": 30, "max_inputs": 80},
         }.items()
     },
     "hopskipjump": {"class_path": "hopskipjump", "steps": 2, "initial_evaluations": 20, "max_evaluations": 40, "max_inputs": 40},
@@ -91,7 +91,7 @@ AFTER = {
     "gradient_variance_kaiming": {"class_path": "gradient_variance", "n_samples": 64, "initialisation": "kaiming", "batch_norm": "inputs"},
     "contours": {"points": 5, "n_samples": 128, "resamples": 0},
     "input_contours": {"points": 5, "n_samples": 32, "n_drawn": 0},
-    "smoothness": {"n_samples": 16, "steps": 8, "theorem_inputs": 2, "secant_steps": 2},
+    "smoothness": {"n_samples": 16, "steps": 6, "theorem_inputs": 0, "secant_steps": 2},
 }
 """Probes of what was trained, where they are installed."""
 
