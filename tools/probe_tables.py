@@ -36,14 +36,14 @@ EXPLAINED = {
     "convergence/final_loss": "last training loss",
     "gradientvariance/gradient_variance, own": "gradient variance at own initialisation",
     "gradientvariance/gradient_variance, kaiming": "gradient variance at Kaiming initialisation",
-    "gradientvariance/gradient_variance_per_parameter, kaiming": "…, per parameter",
+    "gradientvariance/gradient_variance_per_parameter, kaiming": "gradient variance at Kaiming initialisation, per parameter",
     "gradientvariance/gradient_variance": "gradient variance, trained",
     "contours/rise": "contour of weights: rise",
     "contours/curvature": "contour of weights: curvature",
     "inputcontours/rise": "contour of inputs: rise",
     "inputcontours/curvature": "contour of inputs: curvature",
     "smoothness/lipschitz_parameters": "Lipschitz constant in weights",
-    "smoothness/lipschitz_parameters_relative": "…, relative to the weights",
+    "smoothness/lipschitz_parameters_relative": "Lipschitz constant in weights, relative to them",
     "smoothness/lipschitz_input": "Lipschitz constant in inputs",
     "smoothness/first_layer_norm": "norm of the first layer",
     "ntk/ntk_condition_number, before": "NTK condition number, untrained",
@@ -160,7 +160,7 @@ def about_explanations(runs: Sequence[Run]) -> str:
     names = list(titles.values())
     size = values(runs, "explanations", "size/parameters")
     best = [
-        f"{_full(names, i)} for {ATTACKS[keys[j]].title} ({found.tau[i, j]:+.2f}, given the parameters {_given(x[i], y[j], size)})"
+        f"{names[i]} for {ATTACKS[keys[j]].title} ({found.tau[i, j]:+.2f}, given the parameters {_given(x[i], y[j], size)})"
         for _, i, j in sorted(order, reverse=True)[:6]
     ]
     text = (
@@ -247,11 +247,6 @@ def _given(x: Array, y: Array, size: Array) -> str:
 def _signed(value: float) -> str:
     """No "-0.00"."""
     return f"{value:.2f}".replace("-0.00", "0.00")
-
-
-def _full(names: Sequence[str], i: int) -> str:
-    """ "…, per parameter" with the line above it."""
-    return names[i] if not names[i].startswith("…") else f"{_full(names, i - 1)}{names[i].removeprefix('…')}"
 
 
 def _one(value: float | None) -> str:
