@@ -19,7 +19,7 @@ from robnas.runtime.final_test import final_test
 from robnas.runtime.loggers import read
 from robnas.search import DARTS
 from robnas.tasks import Classifier, Search
-from small_poisoned import SMALL, Stop, StopAt, colours, fit, same
+from small_poisoned import SMALL, Colours, Stop, StopAt, colours, fit, same
 
 
 class Seen(Callback):
@@ -208,6 +208,9 @@ def test_a_run_of_other_settings_is_said_and_an_attacked_one_refused(tmp_path):
     final_test(trainer, model, data)
     with pytest.raises(UserError, match="was itself attacked"):  # its weights were, before
         fit(tmp_path / "b", flip(clean=str(tmp_path / "later")))
+    greys = type("Greys", (Colours,), {"name": "Greys"})(batch_size=32, seed=0)
+    with pytest.raises(UserError, match="was tested on Colours, this fit on Greys"):  # said now, not when all is trained
+        fit(tmp_path / "b", flip(clean=str(tmp_path / "clean")), data=greys)
     with pytest.raises(UserError, match="clean: 'tarin' is neither 'train'"):
         fit(tmp_path / "b", flip(clean="tarin"))
 

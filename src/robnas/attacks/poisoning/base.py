@@ -58,7 +58,7 @@ class Poisoning(TrainingAttack):
         """Raises UserError where a run that goes on would not be poisoned as it was."""
         others = [c.name for c in trainer.callbacks if isinstance(c, Poisoning) and c is not self]  # type: ignore[attr-defined]
         require(not others, f"{self.name}: one poisoning a training, but there is also {', '.join(others)}")
-        twin.check(self.clean)
+        twin.check(self.clean, data.name)
         images, pool = data.trained_on()
         before = images if isinstance(images, Altered) else Altered.of(images)
         poisoned, drawn = self.poison(before, pool, data.num_classes, seeds.of_run(self.seed))
