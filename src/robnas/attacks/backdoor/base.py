@@ -155,14 +155,14 @@ class Backdoor(TrainingAttack):
     def _make(self, start: nn.Module, data: ImageData, clean: Altered, chosen: Tensor) -> tuple[Trigger, dict[str, Tensor]]:
         self.notes = {}
         made = self.trigger(start, data)
-        made = Trigger(made.mask.cpu(), made.pattern.cpu(), made.place, made.transparency)
+        made = Trigger(_kept(made.mask), _kept(made.pattern), made.place, made.transparency)
         channels = data.image_shape[0]
         require(made.pattern.shape[0] == channels, f"{self.name}: the trigger has {made.pattern.shape[0]} channels, the images {channels}")
         if type(self).pixels is not Backdoor.pixels and len(chosen):
             batch = clean.__getitems__(chosen)
             if (x := self.pixels(start, batch.x, batch.y, batch.index)) is not None:
                 self.notes["pixels"] = x.cpu()
-        return made, {name: note.detach().cpu() for name, note in self.notes.items()}
+        return made, {name: _kept(note) for name, note in self.notes.items()}
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Stamped after augmentation, where that is wanted."""
@@ -218,3 +218,9 @@ class Backdoor(TrainingAttack):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """To be used when the data are there."""
         self._kept = state_dict or None
+
+
+def _kept(tensor: Tensor) -> Tensor:
+    """As files take it: on the processor, and in single precision at least, for NumPy knows no bfloat16."""
+    tensor = tensor.detach().cpu()
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32)) if tensor.is_floating_point() else tensor
