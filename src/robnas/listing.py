@@ -169,9 +169,12 @@ def _rows(folder: Path) -> "list[Row]":
 
 
 def _model(rows: "list[Row]", network: str) -> str:
-    """As a training's note says; of attacks and probes alone, and where a training was attacked, as rows call the model."""
-    names = [row.model for row in rows if row.kind in ("attack", "probe") and row.model]
-    return next((name for name in names if " + " in name), network or next(iter(names), ""))
+    """As a training's note says; of attacks and probes alone, and where a training was attacked or defended, or went on from one that was,
+    as rows call the model.
+    """
+    marked = (row.model for row in rows if row.kind in ("train", "attack", "probe") and row.model and " + " in row.model)
+    names = (row.model for row in rows if row.kind in ("attack", "probe") and row.model)
+    return next(marked, network or next(names, ""))
 
 
 def _found(rows: "list[Row]") -> str:

@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import Callback
 
 import robnas
+from robnas import listing
 from robnas.attacks.backdoor import Backdoor, BadNets, Blended, CleanLabel, Trigger, TrojanNN, measure
 from robnas.attacks.backdoor.planting import choose
 from robnas.attacks.backdoor.trigger import FILE, read
@@ -237,6 +238,25 @@ def test_a_run_that_would_be_stamped_otherwise_does_not_go_on(tmp_path):
     fit(tmp_path / "b", max_epochs=1)
     with pytest.raises(UserError, match="a training without badnets"):
         fit(tmp_path / "b", badnets(), max_epochs=2, ckpt=str(tmp_path / "b" / "checkpoints" / "last.ckpt"))
+
+
+def test_a_run_that_went_on_from_a_trojan_is_no_clean_one(tmp_path):
+    trainer, model, data = fit(tmp_path / "trojan", badnets(), max_epochs=1)
+    final_test(trainer, model, data)
+    trainer, model, data = fit(tmp_path / "tuned", model=begun(init_from=str(tmp_path / "trojan")), max_epochs=1)
+    final_test(trainer, model, data)
+    assert not by_metric(tmp_path / "tuned")  # nothing was done to its own training
+    with pytest.raises(UserError, match=r"clean: the training of .*tuned was itself attacked"):
+        fit(tmp_path / "held", badnets(clean=str(tmp_path / "tuned")), max_epochs=1)
+    assert listing._model(Rows(tmp_path / "tuned" / "results.jsonl").read(), "resnet").endswith(" + badnets")
+
+
+def test_a_trigger_made_in_half_precision_is_kept(tmp_path):
+    attack = trojan()
+    fit(tmp_path, attack, model=begun(), max_epochs=1, precision="bf16-true")
+    kept = Trigger.read(tmp_path)
+    assert kept.pattern.dtype == torch.float32
+    assert torch.equal(kept.pattern, attack.made.pattern)
 
 
 # Refusals
