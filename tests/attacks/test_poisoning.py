@@ -236,6 +236,18 @@ def test_a_killed_run_goes_on_poisoned_once(tmp_path, step):
     assert by_metric(tmp_path / "left")["loss_flipped"].value == pytest.approx(attack.history[2]["loss_flipped"])
 
 
+def test_killed_after_the_final_test_doubles_no_line(tmp_path):
+    """As while its clean twin is trained."""
+    for _ in range(3):
+        ckpt = tmp_path / "checkpoints" / "last.ckpt"
+        trainer, model, data = fit(tmp_path, flip(), max_epochs=1, ckpt=str(ckpt) if ckpt.is_file() else None)
+        final_test(trainer, model, data)
+    found = rows(tmp_path)
+    assert len(found) == 2
+    assert ["test/accuracy" in row and row["test/accuracy"] != "" for row in found] == [False, True]
+    assert len(Rows(tmp_path / "results.jsonl").read()) == len({row.metric for row in Rows(tmp_path / "results.jsonl").read()})
+
+
 def test_a_run_that_would_be_poisoned_otherwise_does_not_go_on(tmp_path):
     fit(tmp_path / "a", flip(), max_epochs=1)
     last = str(tmp_path / "a" / "checkpoints" / "last.ckpt")
