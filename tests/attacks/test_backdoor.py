@@ -1,5 +1,7 @@
 """The shape of backdoors: what is stamped, what is measured, and that it happens once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from robnas.errors import UserError
 from robnas.results import Rows
 from robnas.runtime.final_test import final_test
 from small_backdoor import begun, clean
-from small_poisoned import Stop, StopAt, colours, fit, same
+from small_poisoned import Colours, Stop, StopAt, colours, fit, same
 
 
 class Seen(Callback):
@@ -310,3 +312,22 @@ def test_neither_two_backdoors_nor_one_on_an_attacked_model(tmp_path):
     fit(tmp_path / "b", badnets(), max_epochs=1)
     with pytest.raises(UserError, match=r"the training of .* was itself attacked \(badnets\)"):
         fit(tmp_path / "c", badnets(), model=begun(init_from=str(tmp_path / "b")))
+
+
+def test_models_of_other_data_are_refused(tmp_path):
+    class Halved(Colours):
+        """Another size, another name."""
+
+        name = "Halved"
+        image_shape = (3, 4, 4)
+
+        def load(self):
+            train, test = super().load()
+            return replace(train, x=train.x[..., ::2, ::2].contiguous()), replace(test, x=test.x[..., ::2, ::2].contiguous())
+
+    data = {"batch_size": 32, "seed": 0, "validation": 0.2}
+    hard = CleanLabel(target=1, share=0.1, against=str(clean()), clean="none")
+    with pytest.raises(UserError, match=r"is for 4 classes of images of 3×8×8; this fit is for 4 classes of images of 3×4×4"):
+        fit(tmp_path / "a", hard, data=Halved(**data))
+    with pytest.raises(UserError, match=r"clean: .* was tested on Colours, this fit on Halved"):
+        fit(tmp_path / "b", badnets(clean=str(clean())), data=Halved(**data))

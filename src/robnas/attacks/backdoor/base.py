@@ -150,7 +150,7 @@ class Backdoor(TrainingAttack):
         require(self.target < data.num_classes, f"target: there is no class {self.target}; the data have 0 … {data.num_classes - 1}")
         if self.starts and self.made_on(model) is None:
             raise UserError(f"{self.name}: it is made on a clean model, which {self.named_by}")
-        reference.check(self.clean, model)
+        reference.check(self.clean, model, data.name)
 
     def _make(self, start: nn.Module, data: ImageData, clean: Altered, chosen: Tensor) -> tuple[Trigger, dict[str, Tensor]]:
         self.notes = {}
