@@ -45,6 +45,11 @@ class TrainingAttack(Attack):
 
     # What the author need not know
 
+    @property
+    def state_key(self) -> str:
+        """By name too: two blocks of one class keep apart in a checkpoint."""
+        return f"{type(self).__qualname__}.{self.name}"
+
     def proportions(self, outcomes: Outcomes) -> dict[str, tuple[int, int]]:
         """None by default: `measure` says what is measured."""
         return {}

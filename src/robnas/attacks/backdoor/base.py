@@ -204,11 +204,6 @@ class Backdoor(TrainingAttack):
 
     # Over a kill
 
-    @property
-    def state_key(self) -> str:
-        """By name too."""
-        return f"{type(self).__qualname__}.{self.name}"
-
     def state_dict(self) -> dict[str, Any]:
         """The trigger, what is kept with it, and a digest of what was stamped."""
         if not hasattr(self, "_record"):

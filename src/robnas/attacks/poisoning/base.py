@@ -124,11 +124,6 @@ class Poisoning(TrainingAttack):
 
     # Over a kill
 
-    @property
-    def state_key(self) -> str:
-        """By name too."""
-        return f"{type(self).__qualname__}.{self.name}"
-
     def state_dict(self) -> dict[str, Any]:
         """What was poisoned, as a digest, and what was measured."""
         ended = None if self._ended is None else tuple(part.to(torch.float64) for part in self._ended)
