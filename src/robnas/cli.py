@@ -76,7 +76,7 @@ def run(verb: str, arguments: flags.Arguments) -> None:
         assert isinstance(cli.trainer, Trainer)
         rows += [(cli.trainer.rows, row) for callback in cli.evaluations for row in getattr(callback, "rows", ())]
     if verb in EVALUATIONS and run_folder.is_first_rank():
-        console = Console() if Console().is_terminal else Console(width=120)
+        console = Console() if Console().is_terminal else Console(width=100)
         summary.show((row for _, row in rows), console)
         across.show(rows, console)
 

@@ -119,7 +119,7 @@ def test_training_starts_from_the_weights_of_another_run(tmp_path):
 
 def test_a_number_in_a_line():
     row = Row(metric="cad", value=0.278, n=360, ci=(0.225, 0.331), ci_method="paired bootstrap")
-    assert said("flip", row) == "flip: cad 27.8% (95% interval 22.5 to 33.1, n = 360)"
+    assert said("flip", row) == "flip: cad 27.8% (95% interval over inputs 22.5 to 33.1, n = 360)"
     assert said("steal", Row(metric="ace", value=1.5, n=360, ci=(1.2, 1.8), ci_method="bootstrap")).startswith("steal: ace 1.5 (95%")
     assert said("x", Row(metric="cad", value=None, n=0)) == "x: cad none, n = 0"
 

@@ -18,7 +18,7 @@ from robnas.attacks.backdoor.trigger import Trigger
 from robnas.attacks.callback import Number, Outcomes
 from robnas.attacks.poisoning.base import Poisoning
 from robnas.attacks.poisoning.record import Record
-from robnas.attacks.training import FinalTest, TrainingAttack
+from robnas.attacks.training import COUNTED, FinalTest, TrainingAttack
 from robnas.copies import evaluation_copy
 from robnas.data.altered import Altered
 from robnas.data.base import ImageData
@@ -184,7 +184,7 @@ class Backdoor(TrainingAttack):
             numbers["asr_clean_model"] = measure.success_rate(found, "reference", self.target, among)
             before = FinalTest(found["index"], found["reference_clean"], found["label"])
             numbers["cad"] = tested.drop_from(before)._replace(flags=doubts)
-        numbers["stamped"] = Number(len(self._record) / self._drawn, self._drawn)
+        numbers["stamped"] = Number(len(self._record) / self._drawn, self._drawn, ci_method=COUNTED)
         numbers |= self.more(models, data)
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir) / "figures"

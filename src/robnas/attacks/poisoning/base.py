@@ -16,7 +16,7 @@ from robnas.attacks.callback import Number, Outcomes
 from robnas.attacks.poisoning import clean as twin
 from robnas.attacks.poisoning.parts import Parts, plain
 from robnas.attacks.poisoning.record import FILE, Record
-from robnas.attacks.training import FinalTest, TrainingAttack
+from robnas.attacks.training import COUNTED, FinalTest, TrainingAttack
 from robnas.attacks.training_loss import answers
 from robnas.data.altered import Altered
 from robnas.data.base import ImageData
@@ -111,7 +111,7 @@ class Poisoning(TrainingAttack):
         """CAD, what share was poisoned, and the loss of both parts after the last epoch."""
         cad, before = twin.drop(trainer, self.clean, tested)
         numbers = {} if cad is None else {"cad": cad}
-        numbers["poisoned"] = Number(len(self._record) / len(self._drawn), len(self._drawn))
+        numbers["poisoned"] = Number(len(self._record) / len(self._drawn), len(self._drawn), ci_method=COUNTED)
         if self._ended is not None:
             flags = ("of the weights before they are averaged",) if getattr(model, "ema", 0) else ()
             numbers |= {name: number._replace(flags=flags) for name, number in self._parts.numbers(*self._ended).items()}
