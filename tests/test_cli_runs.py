@@ -108,6 +108,17 @@ def test_attack_writes_rows_into_the_run_and_prints_one_table(fitted, capsys):
     assert {row.params["eps"] for row in rows} == {4 / 255}
 
 
+def test_a_run_that_was_copied_elsewhere_is_attacked_where_it_lies(fitted, capsys, place):
+    shutil.copytree(fitted, place / "handed-on")
+    said = robnas(f"attack handed-on {ONE_ATTACK} --attacks.one.eps=3/255", capsys)
+    assert said.status == 0, said.err
+    assert {row.params["eps"] for row in attacks_of(place / "handed-on")} >= {3 / 255}
+    assert 3 / 255 not in {row.params["eps"] for row in attacks_of(fitted)}
+    shutil.rmtree(place / "handed-on" / "checkpoints")
+    assert "handed-on has no last checkpoint" in refused(f"attack handed-on {ONE_ATTACK}", capsys)
+    shutil.rmtree(place / "handed-on")
+
+
 def test_every_attack_knows_its_block(fitted, capsys):
     two = "--attacks.two=apgd --attacks.two.max_inputs=20 --attacks.two.steps=2"
     assert robnas(f"attack runs/classify/latest {ONE_ATTACK} {two}", capsys).status == 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,6 +181,16 @@ def test_latest_points_to_the_newest_and_survives_a_move_of_the_whole(tmp_path):
     assert latest.is_symlink()
     assert latest.resolve() == tmp_path / "moved" / "x" / ("b" * 12)
     assert jobs.job_at(latest) == Job("b" * 40, "x", tmp_path / "moved")
+
+
+def test_a_job_that_was_copied_or_renamed_lies_where_it_lies(tmp_path):
+    job = Job("a" * 40, "x", tmp_path)
+    job.start()
+    shutil.copytree(job.folder, tmp_path / "deep" / "mine")
+    copied = jobs.job_at(tmp_path / "deep" / "mine")
+    assert (copied.folder, copied.name, copied.experiment) == (tmp_path / "deep" / "mine", job.name, "x")
+    assert copied.facts == job.facts
+    assert jobs.job_at(job.folder) == job
 
 
 def test_a_folder_that_somebody_called_latest_stays(tmp_path):

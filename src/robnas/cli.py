@@ -331,7 +331,7 @@ class CLI(LightningCLI):
 
 def _console() -> Console:
     """A file or a pipe has no width of its own."""
-    return Console() if Console().is_terminal else Console(width=120)
+    return Console() if Console().is_terminal else Console(width=100)
 
 
 def _as_list(value: Any) -> list[Any]:

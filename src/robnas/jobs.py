@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from importlib.metadata import packages_distributions, version
@@ -98,11 +98,12 @@ def upstream(config: Any) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Job:
-    """A job and its folder. `root`: the folder of all experiments."""
+    """A job and its folder. root: the folder of all experiments; place: of a folder that somebody copied or renamed."""
 
     identity: str
     experiment: str
     root: Path = Path("runs")
+    place: Path | None = None
 
     @property
     def name(self) -> str:
@@ -111,8 +112,8 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """`runs/<experiment>/<name>`."""
-        return self.root / self.experiment / self.name
+        """`runs/<experiment>/<name>`, unless it lies elsewhere."""
+        return self.place or self.root / self.experiment / self.name
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -218,7 +219,8 @@ def job_at(folder: str | Path) -> Job | None:
         return None
     if not facts or "identity" not in facts:
         return None
-    return Job(facts["identity"], path.parent.name, path.parents[1])
+    job = Job(facts["identity"], path.parent.name, path.parents[1])
+    return job if job.folder == path else replace(job, experiment=str(facts.get("experiment") or job.experiment), place=path)
 
 
 def find(root: str | Path = "runs") -> list[Job]:

@@ -54,10 +54,13 @@ def main(words: list[str]) -> None:
 
 
 def show(title: str, entries: list[Entry], first: bool = True) -> None:
-    """A table on a terminal, aligned text elsewhere. Columns that are empty in every row are left out."""
+    """A table on a terminal, of runs one block each; aligned text elsewhere. Columns that are empty in every row are left out."""
     columns = [c for c in dict.fromkeys(key for entry in entries for key in entry) if any(entry.get(c) for entry in entries)]
     table_wanted = sys.stdout.isatty() and bool(entries)
     rows = [[_said(entry.get(column), "" if table_wanted else UNITS.get(column, "")) for column in columns] for entry in entries]
+    if table_wanted and title == "runs":
+        _blocks(title, entries)
+        return
     if table_wanted:
         from rich.console import Console
         from rich.table import Table
@@ -75,6 +78,21 @@ def show(title: str, entries: list[Entry], first: bool = True) -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows or [["none"]]:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths or [0], strict=True)).rstrip())
+
+
+def _blocks(title: str, entries: list[Entry]) -> None:
+    """A line on what it is and how it stands, and one for each thing found: a table of so much leaves no column its width."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console()
+    console.print(Text(title, style="bold"))
+    for entry in entries:
+        about = (f"  {entry[column]}" for column in ("model", "state", "created") if entry.get(column))
+        console.print(Text.assemble((str(entry["name"]), "bold"), *about))
+        for line in filter(None, str(entry.get("found") or "").split("; ")):
+            console.print(Padding(Text(line), (0, 0, 0, 4)))
 
 
 def _said(value: str | int | None, unit: str) -> str:
@@ -169,9 +187,12 @@ def _rows(folder: Path) -> "list[Row]":
 
 
 def _model(rows: "list[Row]", network: str) -> str:
-    """As a training's note says; of attacks and probes alone, and where a training was attacked, as rows call the model."""
-    names = [row.model for row in rows if row.kind in ("attack", "probe") and row.model]
-    return next((name for name in names if " + " in name), network or next(iter(names), ""))
+    """As a training's note says; of attacks and probes alone, and where a training was attacked or defended, or went on from one that was,
+    as rows call the model.
+    """
+    marked = (row.model for row in rows if row.kind in ("train", "attack", "probe") and row.model and " + " in row.model)
+    names = (row.model for row in rows if row.kind in ("attack", "probe") and row.model)
+    return next(marked, network or next(names, ""))
 
 
 def _found(rows: "list[Row]") -> str:

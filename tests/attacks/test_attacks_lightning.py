@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from ranks import run_on_ranks
-from robnas.attacks import APGD, PGD, summary
+from robnas.attacks import APGD, PGD, progress, summary
 from robnas.errors import UserError
 from robnas.results import Row, Rows
 from robnas.statistics import wilson
@@ -164,6 +164,17 @@ def test_one_table_for_all_attacks_100_wide(tmp_path, capsys):
     assert "…" not in text
     for cell in ("wide_resnet", "no numbers (NaN) on 3", "1.23M", "untargeted"):
         assert cell in text
+
+
+def test_a_file_gets_a_line_now_and_then(tmp_path, capsys, monkeypatch):
+    model, x, y = trained()
+    batches = DataLoader(TensorDataset(x[:12], y[:12], torch.arange(12)), batch_size=4)
+    for every, lines in ((0.0, 3), (1e9, 0)):
+        monkeypatch.setattr(progress, "EVERY", every)
+        found = [PGD(steps=1, n_restarts=1)]
+        trainer = Trainer(default_root_dir=tmp_path, callbacks=found, logger=False, **(QUIET | {"enable_progress_bar": True}))
+        trainer.test(Task(model), batches, verbose=False)
+        assert capsys.readouterr().out.count(" of 3 batches\n") == lines
 
 
 def test_a_trainer_of_nobody_prints_the_table_itself(tmp_path, capsys):

@@ -1,11 +1,14 @@
 """The shape of backdoors: what is stamped, what is measured, and that it happens once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
 
 import robnas
+from robnas import listing
 from robnas.attacks.backdoor import Backdoor, BadNets, Blended, CleanLabel, Trigger, TrojanNN, measure
 from robnas.attacks.backdoor.planting import choose
 from robnas.attacks.backdoor.trigger import FILE, read
@@ -15,7 +18,7 @@ from robnas.errors import UserError
 from robnas.results import Rows
 from robnas.runtime.final_test import final_test
 from small_backdoor import begun, clean
-from small_poisoned import Stop, StopAt, colours, fit, same
+from small_poisoned import Colours, Stop, StopAt, colours, fit, same
 
 
 class Seen(Callback):
@@ -239,6 +242,25 @@ def test_a_run_that_would_be_stamped_otherwise_does_not_go_on(tmp_path):
         fit(tmp_path / "b", badnets(), max_epochs=2, ckpt=str(tmp_path / "b" / "checkpoints" / "last.ckpt"))
 
 
+def test_a_run_that_went_on_from_a_trojan_is_no_clean_one(tmp_path):
+    trainer, model, data = fit(tmp_path / "trojan", badnets(), max_epochs=1)
+    final_test(trainer, model, data)
+    trainer, model, data = fit(tmp_path / "tuned", model=begun(init_from=str(tmp_path / "trojan")), max_epochs=1)
+    final_test(trainer, model, data)
+    assert not by_metric(tmp_path / "tuned")  # nothing was done to its own training
+    with pytest.raises(UserError, match=r"clean: the training of .*tuned was itself attacked"):
+        fit(tmp_path / "held", badnets(clean=str(tmp_path / "tuned")), max_epochs=1)
+    assert listing._model(Rows(tmp_path / "tuned" / "results.jsonl").read(), "resnet").endswith(" + badnets")
+
+
+def test_a_trigger_made_in_half_precision_is_kept(tmp_path):
+    attack = trojan()
+    fit(tmp_path, attack, model=begun(), max_epochs=1, precision="bf16-true")
+    kept = Trigger.read(tmp_path)
+    assert kept.pattern.dtype == torch.float32
+    assert torch.equal(kept.pattern, attack.made.pattern)
+
+
 # Refusals
 
 
@@ -290,3 +312,22 @@ def test_neither_two_backdoors_nor_one_on_an_attacked_model(tmp_path):
     fit(tmp_path / "b", badnets(), max_epochs=1)
     with pytest.raises(UserError, match=r"the training of .* was itself attacked \(badnets\)"):
         fit(tmp_path / "c", badnets(), model=begun(init_from=str(tmp_path / "b")))
+
+
+def test_models_of_other_data_are_refused(tmp_path):
+    class Halved(Colours):
+        """Another size, another name."""
+
+        name = "Halved"
+        image_shape = (3, 4, 4)
+
+        def load(self):
+            train, test = super().load()
+            return replace(train, x=train.x[..., ::2, ::2].contiguous()), replace(test, x=test.x[..., ::2, ::2].contiguous())
+
+    data = {"batch_size": 32, "seed": 0, "validation": 0.2}
+    hard = CleanLabel(target=1, share=0.1, against=str(clean()), clean="none")
+    with pytest.raises(UserError, match=r"is for 4 classes of images of 3×8×8; this fit is for 4 classes of images of 3×4×4"):
+        fit(tmp_path / "a", hard, data=Halved(**data))
+    with pytest.raises(UserError, match=r"clean: .* was tested on Colours, this fit on Halved"):
+        fit(tmp_path / "b", badnets(clean=str(clean())), data=Halved(**data))

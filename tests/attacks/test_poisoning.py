@@ -19,7 +19,7 @@ from robnas.runtime.final_test import final_test
 from robnas.runtime.loggers import read
 from robnas.search import DARTS
 from robnas.tasks import Classifier, Search
-from small_poisoned import SMALL, Stop, StopAt, colours, fit, same
+from small_poisoned import SMALL, Colours, Stop, StopAt, colours, fit, same
 
 
 class Seen(Callback):
@@ -208,6 +208,9 @@ def test_a_run_of_other_settings_is_said_and_an_attacked_one_refused(tmp_path):
     final_test(trainer, model, data)
     with pytest.raises(UserError, match="was itself attacked"):  # its weights were, before
         fit(tmp_path / "b", flip(clean=str(tmp_path / "later")))
+    greys = type("Greys", (Colours,), {"name": "Greys"})(batch_size=32, seed=0)
+    with pytest.raises(UserError, match="was tested on Colours, this fit on Greys"):  # said now, not when all is trained
+        fit(tmp_path / "b", flip(clean=str(tmp_path / "clean")), data=greys)
     with pytest.raises(UserError, match="clean: 'tarin' is neither 'train'"):
         fit(tmp_path / "b", flip(clean="tarin"))
 
@@ -231,6 +234,18 @@ def test_a_killed_run_goes_on_poisoned_once(tmp_path, step):
     assert sorted(attack.history) == [0, 1, 2]
     final_test(trainer, resumed, data)
     assert by_metric(tmp_path / "left")["loss_flipped"].value == pytest.approx(attack.history[2]["loss_flipped"])
+
+
+def test_killed_after_the_final_test_doubles_no_line(tmp_path):
+    """As while its clean twin is trained."""
+    for _ in range(3):
+        ckpt = tmp_path / "checkpoints" / "last.ckpt"
+        trainer, model, data = fit(tmp_path, flip(), max_epochs=1, ckpt=str(ckpt) if ckpt.is_file() else None)
+        final_test(trainer, model, data)
+    found = rows(tmp_path)
+    assert len(found) == 2
+    assert ["test/accuracy" in row and row["test/accuracy"] != "" for row in found] == [False, True]
+    assert len(Rows(tmp_path / "results.jsonl").read()) == len({row.metric for row in Rows(tmp_path / "results.jsonl").read()})
 
 
 def test_a_run_that_would_be_poisoned_otherwise_does_not_go_on(tmp_path):

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 import robnas
+from robnas.attacks.defences.fine_pruning import FinePruning
+from robnas.attacks.defences.loss_filter import LossFilter
 from robnas.attacks.training import FinalTest, TrainingAttack, said
 from robnas.data import Digits
 from robnas.data.altered import Altered
@@ -117,6 +119,16 @@ def test_training_starts_from_the_weights_of_another_run(tmp_path):
 
 def test_a_number_in_a_line():
     row = Row(metric="cad", value=0.278, n=360, ci=(0.225, 0.331), ci_method="paired bootstrap")
-    assert said("flip", row) == "flip: cad 27.8% (95% interval 22.5 to 33.1, n = 360)"
+    assert said("flip", row) == "flip: cad 27.8% (95% interval over inputs 22.5 to 33.1, n = 360)"
     assert said("steal", Row(metric="ace", value=1.5, n=360, ci=(1.2, 1.8), ci_method="bootstrap")).startswith("steal: ace 1.5 (95%")
     assert said("x", Row(metric="cad", value=None, n=0)) == "x: cad none, n = 0"
+
+
+def test_two_blocks_of_one_class_keep_apart_in_a_checkpoint():
+    keys = set()
+    for cls in (LossFilter, FinePruning):
+        for name in ("first", "second"):
+            defence = cls()
+            defence.name = name
+            keys.add(defence.state_key)
+    assert len(keys) == 4

@@ -17,6 +17,7 @@ from robnas import collectives, results
 from robnas.attacks import masking_rows, summary
 from robnas.attacks.collected import Collected
 from robnas.attacks.noticed import doubts, together
+from robnas.attacks.progress import Lines
 from robnas.attacks.unfinished import Unfinished
 from robnas.attacks.victim import Victim
 from robnas.errors import UserError
@@ -111,6 +112,7 @@ class Attack(Callback):
         self._found: dict[str, Collected] = {}
         self._noticed: list[Outcomes] = []
         self._seconds: dict[str, float] = {}
+        self._lines = Lines(trainer)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -122,6 +124,7 @@ class Attack(Callback):
             x, y, index = x[rows], y[rows], index[rows]
         if len(x):
             self._attack(trainer, x, y, index)
+        self._lines(f"{self.name}: {batch_idx + 1} of {trainer.num_test_batches[dataloader_idx]} batches")
 
     def _attack(self, trainer: Trainer, x: Tensor, y: Tensor, index: Tensor) -> None:
         """Some inputs of this rank, unless a killed command was through with them. What was found is kept until the epoch ends."""

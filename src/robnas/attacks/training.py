@@ -20,6 +20,9 @@ from robnas.errors import UserError
 from robnas.results import Row, Rows
 from robnas.statistics import bootstrap
 
+COUNTED = "counted"
+"""How a share is known that is no estimate: of all inputs that there are. It has no interval."""
+
 
 class TrainingAttack(Attack):
     """The base of poisoning, backdoors and stealing. The author writes `begin`, and `measure` for what is to be known at the end.
@@ -44,6 +47,11 @@ class TrainingAttack(Attack):
         return {}, None
 
     # What the author need not know
+
+    @property
+    def state_key(self) -> str:
+        """By name too: two blocks of one class keep apart in a checkpoint."""
+        return f"{type(self).__qualname__}.{self.name}"
 
     def proportions(self, outcomes: Outcomes) -> dict[str, tuple[int, int]]:
         """None by default: `measure` says what is measured."""
@@ -129,10 +137,10 @@ class FinalTest:
 
 
 def said(name: str, row: Row) -> str:
-    """A number in a line: "flip: cad 27.8% (95% interval 22.5 to 33.1, n = 360)"."""
+    """A number in a line: "flip: cad 27.8% (95% interval over inputs 22.5 to 33.1, n = 360)"."""
     if row.value is None:
         return f"{name}: {row.metric} none, n = {row.n}"
-    share = row.ci_method in ("wilson", "paired bootstrap")
+    share = row.ci_method in ("wilson", "paired bootstrap", COUNTED)
     scale, unit = (100, "%") if share else (1, "")
-    interval = "" if row.ci is None else f" (95% interval {scale * row.ci[0]:.3g} to {scale * row.ci[1]:.3g}, n = {row.n})"
+    interval = "" if row.ci is None else f" (95% interval over inputs {scale * row.ci[0]:.3g} to {scale * row.ci[1]:.3g}, n = {row.n})"
     return f"{name}: {row.metric} {scale * row.value:.3g}{unit}{interval}"

@@ -94,7 +94,9 @@ class Checkpoints(Checkpoint):
     # Going on
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A kill may have come between the saving of the last checkpoint and its becoming the best one."""
+        """A kill may have come between the saving of the last checkpoint and its becoming the best one, or after the last epoch: then no
+        step comes, only the final test again.
+        """
         source = Path(trainer.ckpt_path or "")
         if self._is_best and source.is_file():
             best = self.folder(trainer) / BEST
@@ -103,9 +105,7 @@ class Checkpoints(Checkpoint):
                 share(source, best)
             self.best_model_path = str(best)
         self._is_best = False
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """metrics.csv forgets what came after the checkpoint: it will come again."""
+        # metrics.csv forgets what came after the checkpoint: it will come again.
         for logger in trainer.loggers:
             if self._pending and isinstance(logger, CSV):
                 logger.go_on_after(self._pending["step"], self._pending["row"])

@@ -1,11 +1,12 @@
 """The same training without the attack on it, or a defence: same model, data, seed and schedule, as a job of its own."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from robnas import atomic, collectives
+from robnas import atomic, collectives, jobs
 from robnas.errors import UserError
 
 CLEAN = "-clean"
@@ -33,8 +34,12 @@ def _trained(trainer: Any) -> Path:
     config |= {"experiment": f"{config.get('experiment') or 'run'}{CLEAN}", "wandb": "off"}
     file = Path(trainer.default_root_dir) / "children" / "clean.yaml"
     atomic.write(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
-    print(f"clean twin: the same training without the attack ({config['experiment']}), unless it is there already", flush=True)
+    begun = datetime.now(UTC).replace(microsecond=0)  # a job's note has whole seconds
+    print(f"clean twin: the same training without the attack, {config['experiment']}; trained now, unless it was before", flush=True)
     folder = trainer.jobs([["fit", "--config", str(file)]], 1)[0]
     if folder is None:
         raise UserError(f"the clean twin could not be trained: the log beside {file} says why")
+    finished = (jobs.job_at(folder) or jobs.Job("", "")).facts.get("finished")
+    there = finished is not None and datetime.fromisoformat(finished) < begun
+    print(f"clean twin: {folder}{', which was there' if there else ''}", flush=True)
     return Path(folder)

@@ -85,7 +85,7 @@ class Wandb(Logger):
             time.sleep(0.02)
         self._listen()
         if process.poll() is None:
-            warn(f"not done after {GRACE:.0f} s; it goes on by itself for a while")
+            warn("its files are still being written, which nothing waits for any longer; --wandb=off does without them")
         elif process.poll() and not self._complained:
             warn(f"its process ended with status {process.poll()}, see {self.folder / 'wandb' / 'log.txt'}")
         _left.append(process)

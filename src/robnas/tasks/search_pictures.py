@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from robnas import jobs
 from robnas.search.base import Relaxed
 from robnas.search.figures import draw_scores, draw_weights, save
 from robnas.space.genotype import Genotype
@@ -19,7 +20,13 @@ def draw_cells(stem: Path, genotype: Genotype, search: "SupernetTask", epoch: in
     """`stem`.{svg,png}, a fifth of a second, above it which searcher derives these cells after how many epochs → the .png."""
     from robnas.space.drawing import draw
 
-    return next(path for path in draw(genotype, stem, f"{name_of(search.searcher)}, epoch {epoch}") if path.suffix == ".png")
+    return next(path for path in draw(genotype, stem, f"{_name(search)}, epoch {epoch}") if path.suffix == ".png")
+
+
+def _name(search: "SupernetTask") -> str:
+    """ "darts", and the experiment's name where it says more: "darts_iii (darts)"."""
+    name, job = name_of(search.searcher), jobs.job_at(search.trainer.default_root_dir)
+    return name if job is None or job.experiment == name else f"{job.experiment} ({name})"
 
 
 def draw_search(
@@ -39,7 +46,7 @@ def draw_search(
     if weights:
         borders = sorted({searcher.stage(epoch, epochs[-1]).first for epoch in range(epochs[-1])} - {0})
         edges = {kind: e.detach().cpu() for kind, e in searcher.edges().items()} if isinstance(searcher, Relaxed) else {}
-        name = f"{name_of(searcher)} · {folder.resolve().parent.name}"
+        name = f"{_name(search)} · {folder.resolve().parent.name}"
         figure = draw_weights(epochs, weights, search.space, genotype, borders, edges, name)
         pictures.append(save(figure, folder / "alpha")[1])
     if told := getattr(search, "told", None):

@@ -18,7 +18,7 @@ from robnas.attacks.backdoor.trigger import Trigger
 from robnas.attacks.callback import Number, Outcomes
 from robnas.attacks.poisoning.base import Poisoning
 from robnas.attacks.poisoning.record import Record
-from robnas.attacks.training import FinalTest, TrainingAttack
+from robnas.attacks.training import COUNTED, FinalTest, TrainingAttack
 from robnas.copies import evaluation_copy
 from robnas.data.altered import Altered
 from robnas.data.base import ImageData
@@ -150,19 +150,19 @@ class Backdoor(TrainingAttack):
         require(self.target < data.num_classes, f"target: there is no class {self.target}; the data have 0 … {data.num_classes - 1}")
         if self.starts and self.made_on(model) is None:
             raise UserError(f"{self.name}: it is made on a clean model, which {self.named_by}")
-        reference.check(self.clean, model)
+        reference.check(self.clean, model, data.name)
 
     def _make(self, start: nn.Module, data: ImageData, clean: Altered, chosen: Tensor) -> tuple[Trigger, dict[str, Tensor]]:
         self.notes = {}
         made = self.trigger(start, data)
-        made = Trigger(made.mask.cpu(), made.pattern.cpu(), made.place, made.transparency)
+        made = Trigger(_kept(made.mask), _kept(made.pattern), made.place, made.transparency)
         channels = data.image_shape[0]
         require(made.pattern.shape[0] == channels, f"{self.name}: the trigger has {made.pattern.shape[0]} channels, the images {channels}")
         if type(self).pixels is not Backdoor.pixels and len(chosen):
             batch = clean.__getitems__(chosen)
             if (x := self.pixels(start, batch.x, batch.y, batch.index)) is not None:
                 self.notes["pixels"] = x.cpu()
-        return made, {name: note.detach().cpu() for name, note in self.notes.items()}
+        return made, {name: _kept(note) for name, note in self.notes.items()}
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Stamped after augmentation, where that is wanted."""
@@ -184,7 +184,7 @@ class Backdoor(TrainingAttack):
             numbers["asr_clean_model"] = measure.success_rate(found, "reference", self.target, among)
             before = FinalTest(found["index"], found["reference_clean"], found["label"])
             numbers["cad"] = tested.drop_from(before)._replace(flags=doubts)
-        numbers["stamped"] = Number(len(self._record) / self._drawn, self._drawn)
+        numbers["stamped"] = Number(len(self._record) / self._drawn, self._drawn, ci_method=COUNTED)
         numbers |= self.more(models, data)
         if trainer.is_global_zero:
             folder = Path(trainer.default_root_dir) / "figures"
@@ -204,11 +204,6 @@ class Backdoor(TrainingAttack):
 
     # Over a kill
 
-    @property
-    def state_key(self) -> str:
-        """By name too."""
-        return f"{type(self).__qualname__}.{self.name}"
-
     def state_dict(self) -> dict[str, Any]:
         """The trigger, what is kept with it, and a digest of what was stamped."""
         if not hasattr(self, "_record"):
@@ -218,3 +213,9 @@ class Backdoor(TrainingAttack):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """To be used when the data are there."""
         self._kept = state_dict or None
+
+
+def _kept(tensor: Tensor) -> Tensor:
+    """As files take it: on the processor, and in single precision at least, for NumPy knows no bfloat16."""
+    tensor = tensor.detach().cpu()
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32)) if tensor.is_floating_point() else tensor

@@ -98,8 +98,9 @@ class TrojanNN(Backdoor):
         asked = Activations(model, locate(model, self.layer, x[:2]))
         chosen = self._choose(model, asked, x)
         c, side = data.image_shape[0], (self.size, self.size)
-        drawn = seeds.uniform(torch.arange(c), side, seed, "pattern").to(x)
-        first = Trigger(torch.ones(1, *side).to(x), drawn, self.place, self.transparency)
+        drawn = seeds.uniform(torch.arange(c), side, seed, "pattern")
+        drawn = drawn.to(x.device, torch.promote_types(x.dtype, torch.float32))  # the steps are small for half precision
+        first = Trigger(torch.ones(1, *side).to(drawn), drawn, self.place, self.transparency)
         first.corner(*data.image_shape[1:])
         made = excite(asked, chosen, first, x, self.activation, self.steps, self.step_size)
         means = torch.stack([asked.of(z)[:, chosen].mean(0) for z in (x, first.stamp(x), made.stamp(x))])

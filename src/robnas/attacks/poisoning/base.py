@@ -16,7 +16,7 @@ from robnas.attacks.callback import Number, Outcomes
 from robnas.attacks.poisoning import clean as twin
 from robnas.attacks.poisoning.parts import Parts, plain
 from robnas.attacks.poisoning.record import FILE, Record
-from robnas.attacks.training import FinalTest, TrainingAttack
+from robnas.attacks.training import COUNTED, FinalTest, TrainingAttack
 from robnas.attacks.training_loss import answers
 from robnas.data.altered import Altered
 from robnas.data.base import ImageData
@@ -58,7 +58,7 @@ class Poisoning(TrainingAttack):
         """Raises UserError where a run that goes on would not be poisoned as it was."""
         others = [c.name for c in trainer.callbacks if isinstance(c, Poisoning) and c is not self]  # type: ignore[attr-defined]
         require(not others, f"{self.name}: one poisoning a training, but there is also {', '.join(others)}")
-        twin.check(self.clean)
+        twin.check(self.clean, data.name)
         images, pool = data.trained_on()
         before = images if isinstance(images, Altered) else Altered.of(images)
         poisoned, drawn = self.poison(before, pool, data.num_classes, seeds.of_run(self.seed))
@@ -111,7 +111,7 @@ class Poisoning(TrainingAttack):
         """CAD, what share was poisoned, and the loss of both parts after the last epoch."""
         cad, before = twin.drop(trainer, self.clean, tested)
         numbers = {} if cad is None else {"cad": cad}
-        numbers["poisoned"] = Number(len(self._record) / len(self._drawn), len(self._drawn))
+        numbers["poisoned"] = Number(len(self._record) / len(self._drawn), len(self._drawn), ci_method=COUNTED)
         if self._ended is not None:
             flags = ("of the weights before they are averaged",) if getattr(model, "ema", 0) else ()
             numbers |= {name: number._replace(flags=flags) for name, number in self._parts.numbers(*self._ended).items()}
@@ -123,11 +123,6 @@ class Poisoning(TrainingAttack):
         return numbers, outcomes if before is None else outcomes | {"clean_correct": before.correct}
 
     # Over a kill
-
-    @property
-    def state_key(self) -> str:
-        """By name too."""
-        return f"{type(self).__qualname__}.{self.name}"
 
     def state_dict(self) -> dict[str, Any]:
         """What was poisoned, as a digest, and what was measured."""

@@ -16,14 +16,19 @@ OF = " + "
 """How rows call a model whose training was attacked or defended, or that of the weights it began with: "resnet + badnets"."""
 
 
-def check(clean: str) -> None:
-    """Before anything is trained. Raises UserError where a run is named that has no final test, or was attacked itself, or started from
-    weights that were."""
+def check(clean: str, dataset: str | None = None) -> None:
+    """Before anything is trained. dataset: the name of this fit's data.
+
+    Raises UserError where a run is named that has no final test, is of other data, was attacked itself, or started from weights that were.
+    """
     if clean in (TRAIN, NONE):
         return
     require(Path(clean).is_dir(), f"clean: {clean!r} is neither {TRAIN!r} (the clean twin) nor {NONE!r} nor a run folder")
     FinalTest.of_run(clean)
-    if any(row.access == "training" or OF in str(row.model) for row in Rows(Path(clean) / "results.jsonl").read()):
+    rows = Rows(Path(clean) / "results.jsonl").read()
+    theirs = {row.dataset for row in rows if row.kind == "train" and row.metric == "accuracy"}
+    require(dataset is None or dataset in theirs, f"clean: {clean} was tested on {', '.join(map(str, theirs))}, this fit on {dataset}")
+    if any(row.access == "training" or OF in str(row.model) for row in rows):
         raise UserError(f"clean: the training of {clean} was itself attacked or defended")
 
 
