@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from robnas.errors import UserError
-from robnas.models.build import build, describe
 from robnas.initialise import kaiming_
+from robnas.models.build import build, describe
 from robnas.runtime.trainer import Trainer
 from small_classifier import classifier, digits, trainer
 
