@@ -20,6 +20,7 @@ ANYWHERE = " --wandb=off --trainer.accelerator=cpu"
 QUICK = ANYWHERE + " --trainer.max_epochs=1 --trainer.limit_train_batches=1"
 
 ONE_STEP = "".join(f" --attacks.{name}.steps=1" for name in ("pgd", "pgd_most", "pgd_least"))
+PROBES = ("gradient_variance", "gradient_variance_own", "gradient_variance_kaiming", "contours")
 SMALL = {
     "masking": ONE_STEP + " --attacks.masking.attack.init_args.steps=1 --attacks.masking.square_queries=5",
     "sweep": " --attacks.sweep.attack.init_args.steps=1 --attacks.sweep.attack.init_args.n_restarts=1",
@@ -42,6 +43,9 @@ def made_small(command: str) -> str | None:
     if verb == "fit":
         size = " --model.options.layers=3 --model.options.init_channels=4" if "classify" in command else " --model.layers=3"
         return command + QUICK + (size if "=resnet" not in command else " --trainer.limit_val_batches=1")
+    if verb == "probe":
+        few = "".join(f" --probes.{name}.init_args.n_samples=16" for name in PROBES)
+        return command + ANYWHERE + few + " --probes.contours.init_args.points=3"
     if verb == "attack":
         insist = " --model.insist=true" if "own_model" in command else ""  # of random weights
         few = " --trainer.limit_test_batches=1 --data.batch_size=8"
