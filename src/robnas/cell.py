@@ -172,6 +172,8 @@ def _title(source: str, args: argparse.Namespace) -> str:
     pasted = source == "-" or "(" in source or "\n" in source
     source = "" if pasted else source.rstrip("/").removesuffix("/genotype.yaml")
     changes = ["deeper"] * args.deepen + [swap.replace("=", " → ") for swap in args.replace]
+    if changes and args.change != "both":
+        changes[0] = f"its {args.change} cell {changes[0]}"
     return ", ".join([Path(source).name.removesuffix(".yaml"), *changes]) if source else ", ".join(changes)
 
 
