@@ -60,7 +60,7 @@ def test_online_without_an_account_asks_nothing_and_is_kept_offline(tmp_path, ca
     assert log_a_run(tmp_path / "x" / "0123456789ab", "online") < GRACE + 1
     complaint = capfd.readouterr().err
     assert complaint.startswith("W&B: kept offline: ")
-    assert complaint.count("\n") == 1
+    assert len([line for line in complaint.splitlines() if "still being written" not in line]) == 1  # which a slow machine adds
     assert list((tmp_path / "x" / "0123456789ab" / "wandb").glob("offline-run-*"))
 
 
