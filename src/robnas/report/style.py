@@ -1,0 +1,285 @@
+"""How every figure of the report is drawn: a family is a colour and a shape, models stand in one order, a seed is a small mark.
+
+Figures are made by `Figure()`, never by pyplot, so that nothing is shown, kept or asked of a display.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robnas.report import names
+
+INK, FAINT, PALE = "#1f2937", "#9ca3af", "#e5e7eb"
+"""Of text; of what is beside the point; of guides and of what is missing."""
+SMALL, TEXT = 8, 9
+"""Font sizes, in points."""
+WIDTH = 10.5
+"""Of a figure across the page, in inches."""
+ROW = 0.21
+"""Of a model's row in `forest`, in inches."""
+LABELLED = 20
+"""Curves that can have their names beside them."""
+
+
+class Mark(NamedTuple):
+    """A model's number.
+
+    Args:
+        model, family: as rows have them.
+        value: of all seeds together; None: there is none, which is hatched and never drawn as 0.
+        low, high: its interval; None where there is none.
+        seeds: the number of each seed, drawn small where there are several.
+        published: the paper's number on the same data set, drawn pale.
+    """
+
+    model: str
+    family: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    seeds: tuple[float, ...] = ()
+    published: float | None = None
+
+
+class Line(NamedTuple):
+    """A model's numbers over a quantity. x: ascending; marks: one for each of them."""
+
+    model: str
+    family: str
+    x: tuple[float, ...]
+    marks: tuple[Mark, ...]
+
+
+def look(family: str) -> names.Look:
+    """Of a family; that of "custom" for one that we do not know."""
+    return names.FAMILIES.get(family, names.FAMILIES["custom"])
+
+
+def paler(colour: str, share: float = 0.6) -> str:
+    """The colour with that share of white: what is published, not measured."""
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(255 * share + (1 - share) * part):02x}" for part in parts)
+
+
+def grid(rows: int, columns: int, height: float, width: float = WIDTH, **more: Any) -> tuple[Any, NDArray[Any]]:
+    """A figure and its axes, [rows, columns], always two-dimensional. height: of the whole figure, in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **more)
+    for one in axes.flat:
+        tidy(one)
+    return figure, axes
+
+
+def tidy(axes: Any) -> None:
+    """Two spines, small ticks, quiet colours."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(labelsize=SMALL, color=FAINT, labelcolor=INK)
+    axes.set_axisbelow(True)
+
+
+def title(axes: Any, text: str) -> None:
+    """To the left, above."""
+    axes.set_title(text, fontsize=TEXT, loc="left", color=INK)
+
+
+def jitter(n: int, width: float = 0.5) -> NDArray[np.float64]:
+    """[n] offsets of seeds, evenly within ± width / 2; the same in every figure, as nothing is drawn by lot. One seed: 0."""
+    return np.zeros(1) if n == 1 else np.linspace(-width / 2, width / 2, n)
+
+
+def forest_height(models: int, families: int = 2) -> float:
+    """Inches that `forest` needs, labels included."""
+    return 0.75 + ROW * (models + 0.7 * max(0, families - 1) + 1)
+
+
+def places(models: Sequence[tuple[str, str]]) -> dict[str, float]:
+    """(model, family) in order → y of each; a gap between families."""
+    at, before, found = 0.0, None, {}
+    for model, family in models:
+        at += 0.7 if before not in (None, family) else 0.0
+        found[model], before = at, family
+        at += 1
+    return found
+
+
+def forest(axes: Any, marks: Sequence[Mark], xlabel: str, limits: tuple[float, float] | None = None, named: bool = True) -> None:
+    """A row a model, top down: mean with interval, seeds beside it, the published value pale, a dashed line at the mean of a family.
+
+    marks: in the order of rows; named: whether names stand at the left.
+    """
+    y = places([(mark.model, mark.family) for mark in marks])
+    for mark in marks:
+        axes.axhline(y[mark.model], color=PALE, linewidth=0.6, zorder=0)
+    for family in dict.fromkeys(mark.family for mark in marks):
+        own = [mark for mark in marks if mark.family == family]
+        there = [mark.value for mark in own if mark.value is not None]
+        if len(there) > 1:
+            ends = y[own[0].model] - 0.5, y[own[-1].model] + 0.5
+            axes.plot([np.mean(there)] * 2, ends, "--", color=paler(look(family).colour, 0.4), linewidth=1, zorder=1)
+    for mark in marks:
+        _row(axes, y[mark.model], mark)
+    axes.set_yticks(list(y.values()), [names.model(mark.model) for mark in marks] if named else [""] * len(y))
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_ylim(max(y.values(), default=0) + 0.8, -0.8)
+    if limits:
+        axes.set_xlim(*limits)
+    axes.set_xlabel(xlabel, fontsize=SMALL, color=INK)
+    _hatch([(axes, y[mark.model]) for mark in marks if mark.value is None])
+
+
+def _row(axes: Any, y: float, mark: Mark) -> None:
+    style = look(mark.family)
+    if mark.published is not None:
+        pale = {"markerfacecolor": paler(style.colour, 0.75), "markeredgecolor": paler(style.colour, 0.35)}
+        axes.plot([mark.published], [y], "D", markersize=6.5, markeredgewidth=0.9, zorder=2, **pale)
+    if mark.value is None:
+        return
+    if len(mark.seeds) > 1:
+        seeds = {"color": style.colour, "markersize": 2.8, "alpha": 0.55, "markeredgewidth": 0, "zorder": 3}
+        axes.plot(mark.seeds, y + jitter(len(mark.seeds)), style.marker, **seeds)
+    if mark.low is not None and mark.high is not None:
+        axes.plot([mark.low, mark.high], [y, y], color=style.colour, linewidth=1.3, solid_capstyle="butt", zorder=4)
+    axes.plot([mark.value], [y], style.marker, color=style.colour, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6, zorder=5)
+
+
+def _hatch(empty: Iterable[tuple[Any, float]]) -> None:
+    """What is not there is hatched."""
+    for axes, y in empty:
+        box = {"facecolor": "none", "edgecolor": PALE, "hatch": "////", "linewidth": 0, "zorder": 0}
+        axes.axhspan(y - 0.32, y + 0.32, **box)
+
+
+def curves(axes: Any, lines: Sequence[Line], xlabel: str, ylabel: str, named: bool = True) -> None:
+    """A line a model, its name at its end. Up to six have their intervals; of more the mean of each family is drawn, thick.
+
+    Set the scale of the abscissa before, and limits of the ordinate: names are placed by what they are at the end.
+    """
+    few = len(lines) <= 6
+    for line in lines:
+        style = look(line.family)
+        points = [(x, mark) for x, mark in zip(line.x, line.marks, strict=True) if mark.value is not None]
+        x, y = [x for x, _ in points], [float(mark.value or 0) for _, mark in points]
+        thin = {"linewidth": 1.3 if few else 0.8, "alpha": 1.0 if few else 0.45, "markersize": 4.5 if few else 2.5}
+        axes.plot(x, y, marker=style.marker, color=style.colour, zorder=3, **thin)
+        for at, mark in points if few else ():
+            if mark.low is not None and mark.high is not None:
+                axes.plot([at, at], [mark.low, mark.high], color=style.colour, linewidth=1, alpha=0.8, zorder=2)
+    if not few:
+        _family_means(axes, lines)
+    axes.grid(axis="y", color=PALE, linewidth=0.6)
+    axes.set_xlabel(xlabel, fontsize=SMALL, color=INK)
+    axes.set_ylabel(ylabel, fontsize=SMALL, color=INK)
+    if named and len(lines) <= LABELLED:
+        _names_at_ends(axes, lines)
+
+
+def _family_means(axes: Any, lines: Sequence[Line]) -> None:
+    """Where all models of a family have a number; the mean of some of them would jump as others come and go."""
+    for family in dict.fromkeys(line.family for line in lines):
+        own = [line for line in lines if line.family == family]
+        if len(own) < 2:
+            continue
+        at: dict[float, list[float]] = {}
+        for line in own:
+            for x, mark in zip(line.x, line.marks, strict=True):
+                if mark.value is not None:
+                    at.setdefault(x, []).append(mark.value)
+        x = sorted(x for x, values in at.items() if len(values) == len(own))
+        style = look(family)
+        thick = {"linewidth": 2.6, "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.7, "zorder": 5}
+        axes.plot(x, [np.mean(at[one]) for one in x], marker=style.marker, color=style.colour, **thick)
+
+
+def _names_at_ends(axes: Any, lines: Sequence[Line]) -> None:
+    ends = [(line, line.x[i], float(mark.value)) for line in lines for i, mark in _last(line) if mark.value is not None]
+    if not ends:
+        return
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)  # as names are placed by it
+    height = axes.figure.get_figheight() / max(1, axes.get_gridspec().nrows) - 0.8
+    gap = 1.25 * (SMALL - 1) / 72 / max(0.5, height)
+    ends.sort(key=lambda end: end[2])
+    wanted = [(y - low) / (high - low) for *_, y in ends]
+    for (line, x, y), at in zip(ends, spread(wanted, gap), strict=True):
+        thin = {"arrowstyle": "-", "color": paler(look(line.family).colour, 0.5), "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
+        axes.annotate(
+            names.model(line.model),
+            (x, y),
+            (1.03, at),
+            textcoords="axes fraction",
+            fontsize=SMALL - 1,
+            color=look(line.family).colour,
+            va="center",
+            arrowprops=thin,
+        )
+
+
+def _last(line: Line) -> list[tuple[int, Mark]]:
+    return [(i, mark) for i, mark in enumerate(line.marks) if mark.value is not None][-1:]
+
+
+def spread(wanted: Sequence[float], gap: float) -> list[float]:
+    """Ascending places → the nearest, in the sense of least squares, that are `gap` apart (pooling of neighbours)."""
+    blocks: list[tuple[float, int]] = []  # mean of wanted − i · gap, and how many
+    for i, at in enumerate(wanted):
+        mean, n = at - i * gap, 1
+        while blocks and blocks[-1][0] > mean:
+            before, k = blocks.pop()
+            mean, n = (before * k + mean * n) / (k + n), k + n
+        blocks.append((mean, n))
+    flat = [mean for mean, n in blocks for _ in range(n)]
+    return [mean + i * gap for i, mean in enumerate(flat)]
+
+
+def key(
+    figure: Any, families: Iterable[str], *, seeds: bool = False, published: bool = False, more: Mapping[str, Any] | None = None
+) -> None:
+    """A legend below the figure: families that are there, what small and pale marks are. more: words → a line's style."""
+    from matplotlib.lines import Line2D
+
+    there = set(families)
+    handles = [
+        Line2D([], [], color=style.colour, marker=style.marker, linestyle="", markersize=6, label=style.title)
+        for family, style in names.FAMILIES.items()
+        if family in there
+    ]
+    grey: dict[str, Any] = {"color": FAINT, "linestyle": ""}
+    if seeds:
+        handles.append(Line2D([], [], marker="o", markersize=3, label="a seed", **grey))
+    if published:
+        pale: dict[str, Any] = {"markerfacecolor": paler(FAINT, 0.7), "markeredgecolor": FAINT}
+        handles.append(Line2D([], [], marker="D", markersize=6, label="published", **grey | pale))
+    handles += [Line2D([], [], label=label, **{"color": FAINT, **style}) for label, style in (more or {}).items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, len(handles)), frameon=False, fontsize=SMALL, labelcolor=INK)
+
+
+def log_ticks(axes: Any, values: Sequence[float], shown: Mapping[float, str] | None = None) -> None:
+    """A logarithmic abscissa with ticks at the very values, so far as they have room. shown: their names; as numbers if not given."""
+    from matplotlib.ticker import NullLocator
+
+    axes.set_xscale("log")
+    ticks = sorted(set(values))
+    if not ticks:
+        return
+    room, kept = math.log(ticks[-1] / ticks[0]) / 14 if ticks[-1] > ticks[0] else 0.0, ticks[:1]
+    for tick in ticks[1:]:
+        if math.log(tick / kept[-1]) >= room:
+            kept.append(tick)
+    axes.set_xticks(kept, [(shown or {}).get(tick, f"{tick:g}") for tick in kept])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def percent_axis(axes: Any, which: str = "x") -> None:
+    """Proportions are shown in percent."""
+    from matplotlib.ticker import FuncFormatter
+
+    getattr(axes, f"{which}axis").set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%".replace("-", "−")))
