@@ -1,0 +1,295 @@
+"""All that lies below a study's folder, read tolerantly: rows, run folders, the plan, and the paper's own values.
+
+    collected = Collected.read("runs/quickstart")
+    for found in collected.select(plugin="pgd", metric="asr", params={"goal": "most_likely"}):
+        print(found.title, found.seed, found.value, found.low, found.high)
+
+What cannot be read is named in `collected.notes` and passed over; it ends nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robnas.errors import unknown
+from robnas.report import names
+from robnas.report.reading import read_rows
+from robnas.report.rundirs import RunFolder, read_facts, walk
+from robnas.results import Row, Rows
+
+
+class Note(NamedTuple):
+    """What was passed over, or read with reserve. where: relative to the study's folder; what: in a line."""
+
+    where: str
+    what: str
+
+
+class Published(NamedTuple):
+    """A value that the paper prints. where: "Table 1"; subject: as printed; model: its name in rows, None where it is a pair of models.
+
+    values: most often one; of Table 3 depth, width, skips. metric: its name, or several parted by "|".
+    """
+
+    where: str
+    subject: str
+    model: str | None
+    family: str
+    dataset: str
+    metric: str
+    values: tuple[float, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row where it lies.
+
+    row: as written. folder: that it lies in; place: the same, relative to the study's folder. run: the run folder's facts.
+    model: the architecture, without what was done to its training ("resnet" of "resnet + badnets"); treatment: that ("badnets", or "").
+    reduced: why it is not at the paper's size ("scale tiny", "Digits"), "" where it is.
+    """
+
+    row: Row
+    folder: Path
+    place: str
+    run: RunFolder
+    model: str
+    treatment: str
+    reduced: str
+
+    @property
+    def value(self) -> float:
+        """NaN where there is none."""
+        return math.nan if self.row.value is None else self.row.value
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the row's own interval (over inputs); None where there is none or it is infinite."""
+        return self.row.ci[0] if self.row.ci and math.isfinite(self.row.ci[0]) else None
+
+    @property
+    def high(self) -> float | None:
+        """Upper end."""
+        return self.row.ci[1] if self.row.ci and math.isfinite(self.row.ci[1]) else None
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Arguments of the attack or probe."""
+        return self.row.params
+
+    @property
+    def family(self) -> str:
+        """ "nas", "manual" or "custom"."""
+        return self.row.family
+
+    @property
+    def seed(self) -> int | None:
+        """Of the training; of a search's rows that of the search."""
+        return self.row.search_seed if self.row.kind == "search" else self.row.train_seed
+
+    @property
+    def dataset(self) -> str:
+        """In small letters: "digits", "cifar10"."""
+        return names.plain(self.row.dataset or "")
+
+    @property
+    def title(self) -> str:
+        """The model in print."""
+        return names.model(self.model)
+
+    @property
+    def order(self) -> tuple[int, int, str]:
+        """To sort by: families as blocks, the paper's order within."""
+        return names.order(self.model, self.row.family)
+
+    @property
+    def block(self) -> str:
+        """The config's block that asked for it ("pgd_most"), which the file of outcomes is called by; else the plug-in."""
+        return PurePath(self.row.outcomes).stem.rpartition("-")[0].split(".")[0] if self.row.outcomes else self.row.plugin
+
+    def outcomes(self) -> dict[str, NDArray[Any]]:
+        """What happened to each input, or a probe's arrays. Raises UserError where there are none."""
+        return Rows(self.folder / "results.jsonl").read_outcomes(self.row)
+
+
+@dataclass
+class Collected:
+    """Everything a report stands on. Made by `Collected.read`; of rows that are there already by `Collected(root, rows)`.
+
+    root: the study's folder. rows: in order of folders, then as written; a row that lies in two folders is there once. runs: run folders
+    by place. plan: plan.json, {} without one. notes: what was passed over.
+    """
+
+    root: Path
+    rows: list[Found] = field(default_factory=list)
+    runs: dict[str, RunFolder] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, root: str | Path) -> Collected:
+        """Everything below `root`. Never raises for what lies there; no rows at all: `rows` is empty."""
+        root = Path(root)
+        new = cls(root)
+        new.plan = new._plan()
+        planned = {str(job.get("folder")): job for job in new.jobs if job.get("folder")}
+        seen: dict[str, str] = {}
+        for folder, inside in walk(root):
+            place = folder.relative_to(root).as_posix()
+            run = RunFolder(folder, place, new._facts(folder, place, inside))
+            if run.facts:
+                new.runs[place] = run
+            for name in inside:
+                if name.endswith(".jsonl") and name not in ("results.jsonl", "genotypes.jsonl"):
+                    new.notes.append(Note(f"{place}/{name}", "a file that robnas does not write: passed over"))
+            if "results.jsonl" in inside and not run.helper:
+                new._add(run, planned.get(place, {}), seen)
+        return new
+
+    @property
+    def name(self) -> str:
+        """Of the study; of the folder where there is no plan."""
+        return str(self.plan.get("study") or self.root.resolve().name)
+
+    @property
+    def jobs(self) -> list[dict[str, Any]]:
+        """The plan's jobs, as in plan.json; [] without a plan."""
+        found = self.plan.get("jobs")
+        return [job for job in found if isinstance(job, dict)] if isinstance(found, list) else []
+
+    def select(self, rows: Iterable[Found] | None = None, **wanted: Any) -> list[Found]:
+        """The rows of which all of `wanted` is true: `plugin="pgd", metric=("asr", "robust_accuracy"), params={"goal": "most_likely"}`.
+
+        Args:
+            rows: to choose from; all of them unless given.
+            wanted: field of `Row` or property of `Found` → its value, or a collection (tuple, list, set) of which it is one. params:
+                arguments with those values, others as they like. Names of plug-ins and data sets: with or without "_", in any letters.
+
+        Raises UserError for a field that rows do not have.
+        """
+        for name in wanted:
+            if name not in _FIELDS:
+                raise unknown("field of rows", name, _FIELDS)
+        if rows is None:
+            metric = wanted.get("metric")
+            rows = self._by_metric.get(metric, []) if isinstance(metric, str) else self.rows
+        tests = [(name, _choice(name, value)) for name, value in wanted.items()]
+        return [found for found in rows if all(_agrees(found, name, choice) for name, choice in tests)]
+
+    def models(self, rows: Iterable[Found] | None = None) -> list[tuple[str, str]]:
+        """(model, family) of all rows, or of these, in the one order of the report."""
+        there = {(found.model, found.family) for found in (self.rows if rows is None else rows) if found.model}
+        return sorted(there, key=lambda pair: names.order(*pair))
+
+    @staticmethod
+    def values(rows: Sequence[Found]) -> NDArray[np.float64]:
+        """[n], NaN where a row has no number."""
+        return np.array([found.value for found in rows], dtype=np.float64)
+
+    @cached_property
+    def published(self) -> tuple[Published, ...]:
+        """The paper's own values, by table."""
+        return published()
+
+    @cached_property
+    def _by_metric(self) -> dict[str, list[Found]]:
+        out: dict[str, list[Found]] = {}
+        for found in self.rows:
+            out.setdefault(found.row.metric, []).append(found)
+        return out
+
+    def _plan(self) -> dict[str, Any]:
+        path = self.root / "plan.json"
+        if not path.is_file():
+            return {}
+        try:
+            content = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            content = None
+        if not isinstance(content, dict):
+            self.notes.append(Note("plan.json", "cannot be read: the report goes by the rows alone"))
+            return {}
+        return content
+
+    def _facts(self, folder: Path, place: str, inside: Collection[str]) -> dict[str, Any]:
+        if "job.json" not in inside:
+            return {}
+        try:
+            return read_facts(folder / "job.json")
+        except (OSError, ValueError):
+            self.notes.append(Note(f"{place}/job.json", "cannot be read as a job's note: passed over"))
+            return {}
+
+    def _add(self, run: RunFolder, job: dict[str, Any], seen: dict[str, str]) -> None:
+        rows, complaints = read_rows(run.folder / "results.jsonl")
+        where = f"{run.place}/results.jsonl".removeprefix("./")
+        self.notes += [Note(where, complaint) for complaint in complaints]
+        twice: Counter[str] = Counter()
+        for row in rows:
+            first = seen.setdefault(row.key, run.place)
+            if first != run.place:
+                twice[first] += 1
+                continue
+            model, _, treatment = (row.model or "").partition(" + ")
+            self.rows.append(Found(row, run.folder, run.place, run, model, treatment, _reduced(row, run, job)))
+        self.notes += [Note(where, f"{n} rows that {first} has too: passed over") for first, n in twice.items()]
+
+
+_FIELDS = frozenset({f.name for f in fields(Row)} | {"model", "treatment", "reduced", "seed", "dataset", "block", "place", "title"})
+_OF_ROW = frozenset(f.name for f in fields(Row)) - {"model", "dataset", "value"}
+_BY_PLAIN_NAME = ("plugin", "dataset")
+
+
+def _choice(name: str, value: Any) -> Any:
+    """What to look for: a dict of params, or a list of values."""
+    if name == "params":
+        return dict(value)
+    several = list(value) if isinstance(value, (tuple, list, set, frozenset)) else [value]
+    return [names.plain(v) if name in _BY_PLAIN_NAME and isinstance(v, str) else v for v in several]
+
+
+def _agrees(found: Found, name: str, choice: Any) -> bool:
+    value = getattr(found.row, name) if name in _OF_ROW else getattr(found, name)
+    if name == "params":
+        return all(key in value and value[key] == wanted for key, wanted in choice.items())
+    return (names.plain(value) if name in _BY_PLAIN_NAME else value) in choice
+
+
+def _reduced(row: Row, run: RunFolder, job: dict[str, Any]) -> str:
+    """Why it is not at the paper's size: what was planned so, scaled down, or done on other data."""
+    why = [f"scale {run.scale}"] if run.scale not in (None, "paper") else []
+    if names.plain(row.dataset or "") not in names.PAPERS_DATA:
+        why.append(names.data(row.dataset))
+    return ", ".join(why) or ("planned so" if job.get("reduced") else "")
+
+
+@cache
+def published() -> tuple[Published, ...]:
+    """published.csv: every number that the paper prints in Tables 1 to 4."""
+    text = (files("robnas.report") / "published.csv").read_text("utf-8")
+    return tuple(
+        Published(
+            line["where"],
+            line["subject"],
+            names.known(line["subject"]),
+            line["family"],
+            names.plain(line["dataset"]),
+            line["metric"],
+            tuple(float(part) for part in line["value"].split("|")),
+            line["note"],
+        )
+        for line in csv.DictReader(text.splitlines())
+    )

@@ -1,0 +1,94 @@
+"""Rows from a file of anything: what is a row is read, what is not is named."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+from robnas.report.names import FAMILIES
+from robnas.results import Row
+
+_KNOWN = frozenset(f.name for f in fields(Row))
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("job", "family", "kind", "plugin", "protocol", "metric"), str),
+    **dict.fromkeys(("params", "checks", "versions"), dict),
+    "flags": list,
+    "errored": int,
+}
+"""What must be of this kind."""
+_OR_NONE: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("study", "dataset", "model", "victim", "access", "norm", "ci_method", "outcomes", "commit"), str),
+    **dict.fromkeys(("search_seed", "train_seed", "attack_seed", "n", "eligible"), int),
+    **dict.fromkeys(("value", "queries", "seconds"), (int, float)),
+}
+"""What may be missing."""
+
+
+def read_rows(path: Path) -> tuple[list[Row], list[str]]:
+    """The rows of a file, in order, and what to say about the rest of it: a line each."""
+    try:
+        text = path.read_bytes().decode("utf-8", errors="surrogateescape")
+    except OSError as error:
+        return [], [f"cannot be read: {error.strerror}"]
+    rows: list[Row] = []
+    bad: dict[str, list[int]] = {}
+    foreign: Counter[str] = Counter()
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line, parse_constant=_no_number)
+            row = read_row(content)
+        except _NoNumberError:
+            bad.setdefault("a value is NaN or infinite", []).append(number)
+        except (ValueError, RecursionError):
+            cut = number == text.count("\n") + 1 and not text.endswith("\n")
+            bad.setdefault("cut off" if cut else "no row", []).append(number)
+        except TypeError as error:
+            bad.setdefault(str(error), []).append(number)
+        else:
+            rows.append(row)
+            foreign.update(content.keys() - _KNOWN)
+    said = [f"{_lines(lines)}: {what}; passed over" for what, lines in bad.items()]
+    said += [f"field {name[:60]!r} of {n} rows is not known; the rest of them is read" for name, n in foreign.items()]
+    return rows, said
+
+
+def read_row(content: Any) -> Row:
+    """A row from a line's content. Raises ValueError where it is none, TypeError that names a field of the wrong kind."""
+    if not isinstance(content, dict) or "metric" not in content or "value" not in content:
+        raise ValueError("no row")
+    for name, kind in _KINDS.items():
+        if name in content and not isinstance(content[name], kind):
+            raise TypeError(f"{name} is no {kind.__name__ if isinstance(kind, type) else 'number'}")
+    for name, kind in _OR_NONE.items():
+        found = content.get(name)
+        if found is not None and (not isinstance(found, kind) or isinstance(found, bool)):
+            raise TypeError(f"{name} is no {kind.__name__ if isinstance(kind, type) else 'number'}")
+    if content.get("family", "custom") not in FAMILIES:
+        raise TypeError(f"family is none of {', '.join(FAMILIES)}")
+    ci = content.get("ci")
+    if ci is not None:
+        try:
+            low, high = (float(end) for end in ci)  # an infinite end is written as text
+        except (TypeError, ValueError):
+            raise TypeError("ci is no pair of numbers") from None
+        ci = None if math.isnan(low) or math.isnan(high) else (low, high)
+    return Row(**{name: value for name, value in content.items() if name in _KNOWN and name != "ci"}, ci=ci)
+
+
+class _NoNumberError(Exception):
+    pass
+
+
+def _no_number(text: str) -> NoReturn:
+    raise _NoNumberError(text)
+
+
+def _lines(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:8])) + (f" and {len(numbers) - 8} more" if len(numbers) > 8 else "")
+    return f"line{'s' * (len(numbers) > 1)} {shown}"
