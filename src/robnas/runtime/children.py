@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from robnas.study.pool import Outcome, Pool
+from robnas.study.executor import Outcome
+from robnas.study.pool import Pool
 
 SAY_EVERY = 10.0
 """Seconds between two lines of progress, at least."""

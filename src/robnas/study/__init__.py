@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from robnas import lazy
 
 if TYPE_CHECKING:
-    from robnas.study.pool import Outcome, Pool
+    from robnas.study.executor import Executor, Outcome
+    from robnas.study.pool import Pool
 
-__all__ = ["Outcome", "Pool"]
-__getattr__ = lazy.names(__name__, {"pool": "Outcome Pool"})
+__all__ = ["Executor", "Outcome", "Pool"]
+__getattr__ = lazy.names(__name__, {"executor": "Executor Outcome", "pool": "Pool"})

@@ -17,30 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from robnas import atomic, jobs
 from robnas.errors import require
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a command ended. status: exit status, negative: the signal that killed its worker; attempts: 0 where it was done before;
-    folder: the run folder that it worked in, where it was run and had one.
-    """
-
-    argv: tuple[str, ...]
-    status: int
-    log: Path
-    seconds: float = 0.0
-    attempts: int = 1
-    folder: Path | None = None
-
-    @property
-    def good(self) -> bool:
-        """Whether it did what it was asked."""
-        return self.status == 0
-
-    def __str__(self) -> str:
-        how = f"killed by signal {-self.status}" if self.status < 0 else f"exit status {self.status}"
-        return f"robnas {' '.join(self.argv)}: {'done' if self.good else f'{how}, see {self.log}'}"
-
+from robnas.study.executor import Outcome, going_on
 
 LAUNCHERS = ("MASTER_", "TORCHELASTIC_", "SLURM_", "LSB_", "JSM_", "PL_", "LOCAL_", "GROUP_", "ROLE_", "NODE_RANK", "WORLD_SIZE", "RANK")
 """How variables begin by which a process learns that it is one of several ranks. A worker is none, whoever started its pool."""
@@ -208,10 +185,9 @@ class Pool:
         return [worker for worker in self._alive if worker.ready and worker.job is None]
 
     def _give(self, worker: Worker, argv: tuple[str, ...]) -> None:
-        going_on = ["--ckpt_path", "last"] if argv[0] == "fit" and not any(_decides(a) for a in argv) else []
         assert worker.process.stdin is not None
         with suppress(BrokenPipeError):  # it died in between; its end is read next
-            worker.process.stdin.write(json.dumps({"argv": [*argv, *going_on], "log": str(self.log(argv))}) + "\n")
+            worker.process.stdin.write(json.dumps({"argv": going_on(argv), "log": str(self.log(argv))}) + "\n")
 
     def _answers(self) -> Iterator[tuple[Worker, dict[str, Any] | None]]:
         """Workers that are ready or have finished a job, with what they say; None: dead."""
@@ -250,7 +226,3 @@ class Pool:
                     console.print(f"[{len(said)}/{total}] {outcomes[i]}", markup=False, highlight=False, soft_wrap=True)
 
             yield show
-
-
-def _decides(argument: str) -> bool:
-    return argument.partition("=")[0] in ("--ckpt_path", "--overwrite")
