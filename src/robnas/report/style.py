@@ -6,7 +6,7 @@ Figures are made by `Figure()`, never by pyplot, so that nothing is shown, kept 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,10 +110,17 @@ def places(models: Sequence[tuple[str, str]]) -> dict[str, float]:
     return found
 
 
-def forest(axes: Any, marks: Sequence[Mark], xlabel: str, limits: tuple[float, float] | None = None, named: bool = True) -> None:
+def forest(
+    axes: Any,
+    marks: Sequence[Mark],
+    xlabel: str,
+    limits: tuple[float, float] | None = None,
+    named: bool = True,
+    middle: Callable[[list[float]], Any] | None = np.mean,
+) -> None:
     """A row a model, top down: mean with interval, seeds beside it, the published value pale, a dashed line at the mean of a family.
 
-    marks: in the order of rows; named: whether names stand at the left.
+    marks: in the order of rows; named: whether names stand at the left. middle: what the dashed line is of a family's values; None: no line.
     """
     y = places([(mark.model, mark.family) for mark in marks])
     for mark in marks:
@@ -121,9 +128,9 @@ def forest(axes: Any, marks: Sequence[Mark], xlabel: str, limits: tuple[float, f
     for family in dict.fromkeys(mark.family for mark in marks):
         own = [mark for mark in marks if mark.family == family]
         there = [mark.value for mark in own if mark.value is not None]
-        if len(there) > 1:
+        if len(there) > 1 and middle is not None:
             ends = y[own[0].model] - 0.5, y[own[-1].model] + 0.5
-            axes.plot([np.mean(there)] * 2, ends, "--", color=paler(look(family).colour, 0.4), linewidth=1, zorder=1)
+            axes.plot([middle(there)] * 2, ends, "--", color=paler(look(family).colour, 0.4), linewidth=1, zorder=1)
     for mark in marks:
         _row(axes, y[mark.model], mark)
     axes.set_yticks(list(y.values()), [names.model(mark.model) for mark in marks] if named else [""] * len(y))
@@ -193,10 +200,10 @@ def _family_means(axes: Any, lines: Sequence[Line]) -> None:
             for x, mark in zip(line.x, line.marks, strict=True):
                 if mark.value is not None:
                     at.setdefault(x, []).append(mark.value)
-        x = sorted(x for x, values in at.items() if len(values) == len(own))
+        shared = sorted(x for x, values in at.items() if len(values) == len(own))
         style = look(family)
         thick = {"linewidth": 2.6, "markersize": 6, "markeredgecolor": "white", "markeredgewidth": 0.7, "zorder": 5}
-        axes.plot(x, [np.mean(at[one]) for one in x], marker=style.marker, color=style.colour, **thick)
+        axes.plot(shared, [np.mean(at[x]) for x in shared], marker=style.marker, color=style.colour, **thick)
 
 
 def _names_at_ends(axes: Any, lines: Sequence[Line]) -> None:
