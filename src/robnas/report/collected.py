@@ -194,6 +194,17 @@ class Collected:
         there = {(found.model, found.family) for found in (self.rows if rows is None else rows) if found.model}
         return sorted(there, key=lambda pair: names.order(*pair))
 
+    def victim(self, found: Found) -> tuple[str, str] | None:
+        """(model, family) of whom a theft was from, by the identity that the thief's folder notes; None where that run is not here.
+
+        A theft's own row has the replica's model.
+        """
+        upstream = found.run.facts.get("upstream")
+        for identity in upstream.values() if isinstance(upstream, dict) else ():
+            if str(identity) in self._by_identity:
+                return self._by_identity[str(identity)]
+        return None
+
     @staticmethod
     def values(rows: Sequence[Found]) -> NDArray[np.float64]:
         """[n], NaN where a row has no number."""
@@ -210,6 +221,10 @@ class Collected:
         for found in self.rows:
             out.setdefault(found.row.metric, []).append(found)
         return out
+
+    @cached_property
+    def _by_identity(self) -> dict[str, tuple[str, str]]:
+        return {found.run.identity: (found.model, found.family) for found in self.rows if found.model and found.run.identity}
 
     def _plan(self) -> dict[str, Any]:
         path = self.root / "plan.json"

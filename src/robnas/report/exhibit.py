@@ -18,6 +18,7 @@ class Cell(NamedTuple):
         flags: what makes it doubtful, a few words each: "reduced", "1 seed", "ceiling", …
         link: of a page's other place, "#run-3fa9c1"; or of a file, relative to the folder of the report.
         note: on hover, after the interval: "n = 1000, 3 seeds".
+        runs: the run folders that it is from, by place ("classify/3fa9c1"): the page leads to their configs and commands.
     """
 
     value: float | None
@@ -27,6 +28,7 @@ class Cell(NamedTuple):
     flags: tuple[str, ...] = ()
     link: str = ""
     note: str = ""
+    runs: tuple[str, ...] = ()
 
     @property
     def there(self) -> bool:
