@@ -1,0 +1,220 @@
+"""Models × attacks: what each attack does to each model, families as blocks, one matrix for each data set and protocol."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from robnas.report import names, settings
+from robnas.report.collected import Collected, Found
+from robnas.report.exhibit import Cell, Entry, Exhibit, Table, number
+from robnas.statistics import student
+
+MOST = 4
+"""Settings of one attack that the matrix shows; a sweep over more has a figure of its own."""
+PROTOCOLS = ("sound", "paper", "artifact", "custom")
+"""In this order."""
+
+
+class Measure(NamedTuple):
+    """What is shown of an attack. unit: "%" for proportions; worse: in which direction the model is easier to break; about: in a line."""
+
+    title: str
+    unit: str
+    worse: str
+    about: str
+
+
+MEASURES = {
+    "asr": Measure(
+        "ASR", "%", "↑", "attack success rate: of the inputs that are attacked, how many the attack breaks; higher: easier to break"
+    ),
+    "auc": Measure("AUC", "", "↑", "how well members of the training set are told from others; 0.5 is chance; higher: easier to tell"),
+    "cad": Measure("CAD", "%", "↑", "clean accuracy drop: what the attack on the training costs, in points; higher: easier to harm"),
+    "ace": Measure("ACE", "", "↓", "cross entropy of victim and replica on test images; lower: better stolen"),
+    "median_distance": Measure(
+        "distance", "", "↓", "median distance to the nearest adversarial image that was found; lower: easier to break"
+    ),
+}
+"""Metric of a row → how it is shown; of an attack that has several, the first here that it has (a backdoor: asr and cad)."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """An attack with its settings and what is measured of it."""
+
+    plugin: str
+    setting: str
+    metric: str
+
+    @property
+    def measure(self) -> Measure:
+        """How it is shown."""
+        return MEASURES.get(self.metric, Measure(self.metric.replace("_", " "), "", "", ""))
+
+
+def matrices(collected: Collected) -> list[Exhibit]:
+    """One exhibit for each data set and protocol that was attacked under; a study of one has one."""
+    attacks = [found for found in collected.select(kind="attack") if found.model and _counts(found)]
+    groups: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    for found in attacks:
+        groups[found.dataset, found.row.protocol].append(found)
+    ranks = {name: i for i, name in enumerate(PROTOCOLS)}
+    ordered = sorted(groups, key=lambda pair: (pair[0], ranks.get(pair[1], len(ranks))))
+    return [exhibit(collected, groups[pair], *pair, alone=len(groups) == 1) for pair in ordered]
+
+
+def exhibit(collected: Collected, attacks: Sequence[Found], dataset: str, protocol: str, alone: bool = True) -> Exhibit:
+    """The matrix of one data set and protocol. attacks: its rows."""
+    table, more = of_attacks(collected, attacks, collected.select(dataset=dataset, kind="train"))
+    several = any("seeds" in entry.note for row in table.rows for entry in row if isinstance(entry, Cell))
+    caption = (
+        ("Mean over seeds with Student's 95% interval of that mean; of one seed the 95% interval over inputs. " if several else "")
+        + ("" if several else "Each number with its 95% interval over inputs. ")
+        + "The strip below a number is that interval: percentages from 0 to 100, others from the column's lowest end to its highest. "
+        "An arrow in a head points to where a model is easier to break. Hatched: not measured. "
+        + (f"Not shown: {', '.join(more)}; see tables/ and the figures below. " if more else "")
+        + ("† at reduced size: shows that it runs, not what the paper's models would do. " if _reduced(table) else "")
+    )
+    where = f"{names.data(dataset)}, {protocol} protocol"
+    return Exhibit(f"matrix-{dataset or 'data'}-{protocol}", "", "Models × attacks" if alone else where, f"{where}. {caption}", table=table)
+
+
+def of_attacks(collected: Collected, attacks: Sequence[Found], trained: Sequence[Found]) -> tuple[Table, list[str]]:
+    """The table, and what had no place in it: "PGD over ε: 9 settings". trained: rows of training, for size and clean accuracy."""
+    columns = {id(found): column_of(collected, found) for found in attacks}
+    count: dict[Column, set[tuple[str, str]]] = defaultdict(set)
+    for found in attacks:
+        count[columns[id(found)]].add(attacked(collected, found))
+    chosen, more = choose(count)
+    by_column: dict[Column, dict[tuple[str, str], list[Found]]] = {column: defaultdict(list) for column in chosen}
+    for found in attacks:
+        column = columns[id(found)]
+        if column in by_column:
+            by_column[column][attacked(collected, found)].append(found)
+    models = sorted({pair for cells in by_column.values() for pair in cells}, key=lambda pair: names.order(*pair))
+    clean, size = _by_model(trained, "accuracy"), _by_model(trained, "parameters")
+    heads = {"parameters": "trainable parameters", "clean, %": "accuracy on clean test images, trained without any attack"}
+    heads |= head(chosen)
+    rows: list[tuple[Entry, ...]] = []
+    for pair in models:
+        row: list[Entry] = [names.model(pair[0]), cell(size[pair], "parameters"), cell(clean[pair], "accuracy")]
+        rows.append((*row, *(cell(by_column[column][pair], column.metric) for column in chosen)))
+    blocks = tuple(names.FAMILIES[family].title if family in names.FAMILIES else family for _, family in models)
+    return Table(("model", *heads), tuple(rows), blocks, heads), more
+
+
+def choose(count: Mapping[Column, Collection[object]]) -> tuple[list[Column], list[str]]:
+    """The columns, attack by attack; of an attack with more than MOST settings those that most models have, the strongest of equals.
+
+    count: column → the models that have it.
+    """
+    plugins: dict[str, dict[str, None]] = {}
+    for column in count:
+        plugins.setdefault(column.plugin, {})[column.setting] = None
+    chosen, more = [], []
+    for plugin in sorted(plugins, key=_place):
+        there = [column for column in count if column.plugin == plugin]
+        models = {s: max(len(count[column]) for column in there if column.setting == s) for s in plugins[plugin]}
+        own = sorted(models, key=lambda s: (-models[s], -settings.size(s)))
+        kept = sorted(own[:MOST], key=lambda s: (settings.size(s), s))
+        if len(own) > MOST:
+            more.append(f"{len(own) - MOST} more settings of {names.plugin(plugin)}")
+        order = {metric: i for i, metric in enumerate(MEASURES)}
+        chosen += [c for s in kept for c in sorted(there, key=lambda c: order.get(c.metric, 9)) if c.setting == s]
+    return chosen, more
+
+
+def head(columns: Sequence[Column]) -> dict[str, str]:
+    """Name of each column → on hover."""
+    out: dict[str, str] = {}
+    for column in columns:
+        own = {c.setting for c in columns if c.plugin == column.plugin}
+        label = settings.labels(own)[column.setting]
+        measure = column.measure
+        name = f"{names.plugin(column.plugin)}{f' ({label})' if label else ''}, {measure.title}{measure.unit and ' ' + measure.unit} {measure.worse}"
+        while name in out:
+            name += "′"
+        out[name.strip()] = f"{names.plugin(column.plugin)}, {label or 'as configured'}: {measure.about or column.metric}"
+    return out
+
+
+def column_of(collected: Collected, found: Found) -> Column:
+    """Where a row belongs. Of a theft the replica counts as the thief's choice."""
+    params = found.params
+    if found.row.metric == "ace":
+        params = {**params, "replica": "" if attacked(collected, found)[0] == found.model else f"replica {found.title}"}
+    return Column(found.row.plugin, settings.setting(params), found.row.metric)
+
+
+def attacked(collected: Collected, found: Found) -> tuple[str, str]:
+    """(model, family) of whom the attack was on: of a theft the victim, where its run is here."""
+    stolen = collected.victim(found) if found.row.metric == "ace" else None
+    return stolen or (found.model, found.family)
+
+
+def cell(rows: Sequence[Found], metric: str) -> Cell | None:
+    """Of one model and column: None where nothing was measured. Runs that differ in the attack's seed alone are averaged first."""
+    if not rows:
+        return None
+    share = metric in ("asr", "cad", "accuracy", "clean_accuracy", "robust_accuracy")
+    scale = 100.0 if share else 1.0
+    runs: dict[tuple[str, str | None], list[Found]] = defaultdict(list)
+    for found in rows:
+        if not math.isnan(found.value):
+            runs[found.place, found.row.victim].append(found)
+    flags = tuple(dict.fromkeys(flag for found in rows for flag in found.row.flags))
+    reduced = next((found.reduced for found in rows if found.reduced), "")
+    flags = (*flags, *([f"reduced: {reduced}"] if reduced else []))
+    places = tuple(dict.fromkeys(found.place for found in rows))
+    if not runs:
+        return Cell(None, text="none", flags=flags, runs=places)
+    values = [scale * float(np.mean([found.value for found in own])) for own in runs.values()]
+    n, errored = [found.row.n for found in rows if found.row.n], sum(found.row.errored for found in rows)
+    note = ", ".join(
+        filter(None, (f"n = {min(n)}" if n else "", f"{len(runs)} seeds" if len(runs) > 1 else "", f"{errored} errored" if errored else ""))
+    )
+    low: float | None
+    high: float | None
+    if len(values) > 1:
+        bounds = student(values)
+        low, high = (max(bounds[0], 0.0), min(bounds[1], 100.0)) if share and metric != "cad" else bounds
+    else:
+        one = rows[0]
+        low, high = (None if end is None else scale * end for end in (one.low, one.high))
+    mean = float(np.mean(values))
+    if metric in ("parameters", "flops"):
+        return Cell(mean, text=number(mean), flags=flags, note=note, runs=places)
+    text = (f"{mean:.1f}" if share else f"{mean:.3f}" if metric == "auc" else number(mean)).replace("-", "−")
+    return Cell(mean, low, high, text, flags, note=note, runs=places)
+
+
+def _counts(found: Found) -> bool:
+    """Whether the matrix shows a row of an attack: its measure, of the attack itself and not of a control, a member or a transfer."""
+    if {"after", "control", "target"} & set(found.params) and found.row.access != "training":
+        return False
+    if settings.unbounded(found.params):
+        return found.row.metric == "median_distance"
+    return found.row.metric in MEASURES and found.row.metric != "median_distance"
+
+
+def _by_model(rows: Iterable[Found], metric: str) -> dict[tuple[str, str], list[Found]]:
+    out: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    for found in rows:
+        if found.row.metric == metric and not found.treatment:
+            out[found.model, found.family].append(found)
+    return out
+
+
+def _place(plugin: str) -> tuple[int, str]:
+    order = list(names.PLUGINS)
+    return (order.index(names.plain(plugin)) if names.plain(plugin) in order else len(order)), plugin
+
+
+def _reduced(table: Table) -> bool:
+    return any(flag.startswith("reduced") for row in table.rows for entry in row if isinstance(entry, Cell) for flag in entry.flags)

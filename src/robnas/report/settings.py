@@ -1,0 +1,69 @@
+"""How an attack was set: which of its parameters tell one column of the matrix from another, and how they are written."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+OWN = frozenset(
+    {"clean", "victim", "pool_data", "target", "watched", "seed", "pictures", "shadows", "confidence_of", "inputs", "control", "after"}
+)
+"""Parameters that each model has its own value of, or that only watch: they make no other attack."""
+ALWAYS = ("goal", "eps", "rate", "budget", "strategy", "replica")
+"""What is written even where all columns agree."""
+
+
+def setting(params: Mapping[str, Any]) -> str:
+    """Equal for equal attacks, whatever model they were made on."""
+    kept = {k: v for k, v in params.items() if k not in OWN and not (isinstance(v, str) and "/" in v)}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def labels(settings: Iterable[str]) -> dict[str, str]:
+    """Setting → what tells it from the others, in a few words: "most likely, ε = 8/255"."""
+    parsed = {text: json.loads(text) for text in settings}
+    every = list(parsed.values())
+    keys = list(dict.fromkeys(key for params in every for key in params))
+    shown = [key for key in ALWAYS if key in keys]
+    for key in keys:  # what follows from ε, such as the size of a step, needs no mention
+        if len(set(_written(every, shown))) == len(every):
+            break
+        if key not in shown and len({said(key, params.get(key)) for params in every}) > 1:
+            shown.append(key)
+    return dict(zip(parsed, _written(every, shown), strict=True))
+
+
+def _written(every: Iterable[Mapping[str, Any]], keys: Iterable[str]) -> list[str]:
+    return [", ".join(filter(None, (said(key, params[key]) for key in keys if key in params)))[:90] for params in every]
+
+
+def size(text: str) -> float:
+    """How strong an attack is set, to put several in order: its ε, rate or budget."""
+    params = json.loads(text)
+    found = next((params[k] for k in ("eps", "rate", "budget", "share", "queries") if isinstance(params.get(k), (int, float))), 0.0)
+    return float(found)
+
+
+def unbounded(params: Mapping[str, Any]) -> bool:
+    """Whether it looks for the nearest adversarial image, however far that is; its success is then no news, its distance is."""
+    eps = params.get("eps")
+    return eps == "inf" or (isinstance(eps, float) and math.isinf(eps))
+
+
+def said(name: str, value: Any) -> str:
+    """ "ε = 8/255", "40% of labels", "8000 queries"; "" where there is nothing to say."""
+    if name == "eps":
+        return "" if not isinstance(value, (int, float)) or isinstance(value, bool) else f"ε = {255 * value:.3g}/255"
+    if name == "goal":
+        return str(value).replace("_", " ")
+    if name == "rate" and isinstance(value, (int, float)):
+        return f"{100 * value:.3g}% of labels"
+    if name == "budget":
+        return f"{value} queries"
+    if name in ("strategy", "replica"):
+        return str(value)
+    if value is None or isinstance(value, (dict, list)):
+        return ""
+    return f"{name.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
