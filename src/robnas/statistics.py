@@ -59,25 +59,34 @@ def student(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
     if len(x) == 1:
         return -math.inf, math.inf
     mean, error = float(x.mean()), float(x.std(ddof=1)) / math.sqrt(len(x))
-    half = _student_quantile((1 + confidence) / 2, len(x) - 1) * error
+    half = student_quantile((1 + confidence) / 2, len(x) - 1) * error
     return mean - half, mean + half
 
 
-def _student_quantile(p: float, freedom: int) -> float:
-    """t with P(T ≤ t) = p ≥ ½, by halving θ = arctan(t / √ν): P(|T| ≤ t) is a finite sum in θ (Abramowitz and Stegun, 26.7.3–4)."""
-
-    def inside(angle: float) -> float:
-        terms, odd = [1.0], freedom % 2
-        for k in range(1, freedom // 2):
-            terms.append(terms[-1] * math.cos(angle) ** 2 * (2 * k - 1 + odd) / (2 * k + odd))
-        total = math.sin(angle) * sum(terms)
-        return (2 / math.pi) * (angle + (total * math.cos(angle) if freedom > 1 else 0.0)) if odd else total
-
+def student_quantile(p: float, freedom: int) -> float:
+    """t with P(T ≤ t) = p ≥ ½, by halving θ = arctan(t / √ν)."""
+    require(0.5 <= p < 1, f"p: {p} is not in [0.5, 1)")
+    require(freedom >= 1, f"freedom: {freedom} is not ≥ 1")
     low, high = 0.0, math.pi / 2
     for _ in range(100):
         middle = (low + high) / 2
-        low, high = (middle, high) if inside(middle) < 2 * p - 1 else (low, middle)
+        low, high = (middle, high) if _inside(middle, freedom) < 2 * p - 1 else (low, middle)
     return math.tan(low) * math.sqrt(freedom)
+
+
+def student_two_sided(t: float, freedom: int) -> float:
+    """P(|T| ≥ |t|), to about 1e-15: what is smaller becomes 0."""
+    require(freedom >= 1, f"freedom: {freedom} is not ≥ 1")
+    return max(0.0, 1 - _inside(math.atan(abs(t) / math.sqrt(freedom)), freedom))
+
+
+def _inside(angle: float, freedom: int) -> float:
+    """P(|T| ≤ t), a finite sum in θ = arctan(t / √ν) (Abramowitz and Stegun, 26.7.3–4)."""
+    terms, odd = [1.0], freedom % 2
+    for k in range(1, freedom // 2):
+        terms.append(terms[-1] * math.cos(angle) ** 2 * (2 * k - 1 + odd) / (2 * k + odd))
+    total = math.sin(angle) * sum(terms)
+    return (2 / math.pi) * (angle + (total * math.cos(angle) if freedom > 1 else 0.0)) if odd else total
 
 
 class Correlations(NamedTuple):

@@ -1,0 +1,53 @@
+"""Are networks of one family easier to break than those of another? Architectures are the sample, seeds are nested in them. NumPy alone.
+
+What is compared comes as plain mappings: model → its value for each seed (`Values`), model → its family (`Families`). Where the answer
+would be a guess there is no number but a sentence, such as "too few models: 2 nas, 7 manual; …". Names load on first use.
+"""
+
+from typing import TYPE_CHECKING
+
+from robnas import lazy
+
+if TYPE_CHECKING:
+    from robnas.comparison.brown_forsythe import Spread, spread
+    from robnas.comparison.families import Difference, Families, Values, difference, means
+    from robnas.comparison.inputs import Paired, paired
+    from robnas.comparison.matching import Matched, matched
+    from robnas.comparison.permutation import exchanged, flipped
+    from robnas.comparison.power import detectable, models_needed
+    from robnas.comparison.ranking import Place, places
+    from robnas.comparison.several import holm
+
+__all__ = [
+    "Difference",
+    "Families",
+    "Matched",
+    "Paired",
+    "Place",
+    "Spread",
+    "Values",
+    "detectable",
+    "difference",
+    "exchanged",
+    "flipped",
+    "holm",
+    "matched",
+    "means",
+    "models_needed",
+    "paired",
+    "places",
+    "spread",
+]
+__getattr__ = lazy.names(
+    __name__,
+    {
+        "brown_forsythe": "Spread spread",
+        "families": "Difference Families Values difference means",
+        "matching": "Matched matched",
+        "inputs": "Paired paired",
+        "permutation": "exchanged flipped",
+        "power": "detectable models_needed",
+        "ranking": "Place places",
+        "several": "holm",
+    },
+)
