@@ -22,8 +22,10 @@ WIDTH = 10.5
 """Of a figure across the page, in inches."""
 ROW = 0.21
 """Of a model's row in `forest`, in inches."""
+FEW = 6
+"""Curves of which each has its intervals."""
 LABELLED = 20
-"""Curves that can have their names beside them."""
+"""Curves that have room for their names beside them."""
 
 
 class Mark(NamedTuple):
@@ -165,12 +167,19 @@ def _hatch(empty: Iterable[tuple[Any, float]]) -> None:
         axes.axhspan(y - 0.32, y + 0.32, **box)
 
 
-def curves(axes: Any, lines: Sequence[Line], xlabel: str, ylabel: str, named: bool = True) -> None:
-    """A line a model, its name at its end. Up to six have their intervals; of more the mean of each family is drawn, thick.
+def curves(
+    axes: Any,
+    lines: Sequence[Line],
+    xlabel: str,
+    ylabel: str,
+    shown: Callable[[float], str] = "{:.3g}".format,
+    name: Callable[[float], str] = "{:g}".format,
+) -> None:
+    """A line a model, names ranked beside. Up to six have their intervals; of more the mean of each family is drawn, thick.
 
-    Set the scale of the abscissa before, and limits of the ordinate: names are placed by what they are at the end.
+    shown: how a value is written; name: a place on the abscissa.
     """
-    few = len(lines) <= 6
+    few = len(lines) <= FEW
     for line in lines:
         style = look(line.family)
         points = [(x, mark) for x, mark in zip(line.x, line.marks, strict=True) if mark.value is not None]
@@ -185,8 +194,8 @@ def curves(axes: Any, lines: Sequence[Line], xlabel: str, ylabel: str, named: bo
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     axes.set_xlabel(xlabel, fontsize=SMALL, color=INK)
     axes.set_ylabel(ylabel, fontsize=SMALL, color=INK)
-    if named and len(lines) <= LABELLED:
-        _names_at_ends(axes, lines)
+    if len(lines) <= LABELLED:
+        _ranked(axes, lines, shown, name)
 
 
 def _family_means(axes: Any, lines: Sequence[Line]) -> None:
@@ -206,45 +215,29 @@ def _family_means(axes: Any, lines: Sequence[Line]) -> None:
         axes.plot(shared, [np.mean(at[x]) for x in shared], marker=style.marker, color=style.colour, **thick)
 
 
-def _names_at_ends(axes: Any, lines: Sequence[Line]) -> None:
-    ends = [(line, line.x[i], float(mark.value)) for line in lines for i, mark in _last(line) if mark.value is not None]
-    if not ends:
+def _ranked(axes: Any, lines: Sequence[Line], shown: Callable[[float], str], name: Callable[[float], str]) -> None:
+    """Models to the right, ranked where they are farthest apart; a dotted line stands there. In a colour that many share, no line could be
+    followed to a name at its end, least of all where all of them end at 100%.
+    """
+    at: dict[float, list[float]] = {}
+    for line in lines:
+        for x, mark in zip(line.x, line.marks, strict=True):
+            if mark.value is not None:
+                at.setdefault(x, []).append(mark.value)
+    if not at:
         return
-    low, high = axes.get_ylim()
-    axes.set_ylim(low, high)  # as names are placed by it
-    height = axes.figure.get_figheight() / max(1, axes.get_gridspec().nrows) - 0.8
-    gap = 1.25 * (SMALL - 1) / 72 / max(0.5, height)
-    ends.sort(key=lambda end: end[2])
-    wanted = [(y - low) / (high - low) for *_, y in ends]
-    for (line, x, y), at in zip(ends, spread(wanted, gap), strict=True):
-        thin = {"arrowstyle": "-", "color": paler(look(line.family).colour, 0.5), "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}
-        axes.annotate(
-            names.model(line.model),
-            (x, y),
-            (1.03, at),
-            textcoords="axes fraction",
-            fontsize=SMALL - 1,
-            color=look(line.family).colour,
-            va="center",
-            arrowprops=thin,
-        )
-
-
-def _last(line: Line) -> list[tuple[int, Mark]]:
-    return [(i, mark) for i, mark in enumerate(line.marks) if mark.value is not None][-1:]
-
-
-def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Ascending places → the nearest, in the sense of least squares, that are `gap` apart (pooling of neighbours)."""
-    blocks: list[tuple[float, int]] = []  # mean of wanted − i · gap, and how many
-    for i, at in enumerate(wanted):
-        mean, n = at - i * gap, 1
-        while blocks and blocks[-1][0] > mean:
-            before, k = blocks.pop()
-            mean, n = (before * k + mean * n) / (k + n), k + n
-        blocks.append((mean, n))
-    flat = [mean for mean, n in blocks for _ in range(n)]
-    return [mean + i * gap for i, mean in enumerate(flat)]
+    most = max(map(len, at.values()))
+    apart = max((x for x in at if len(at[x]) == most), key=lambda x: float(np.std(at[x])))
+    values = {line: mark.value for line in lines for x, mark in zip(line.x, line.marks, strict=True) if x == apart}
+    ranked = sorted((line for line in lines if values.get(line) is not None), key=lambda line: -float(values[line] or 0))
+    if len(at) > 1:
+        axes.axvline(apart, color=FAINT, linewidth=0.8, linestyle=":", zorder=1)
+    said = [(f"at {name(apart)}", INK)]
+    said += [(f"{shown(float(values[line] or 0))}  {names.model(line.model)}", look(line.family).colour) for line in ranked]
+    said += [(f"no value  {names.model(line.model)}", look(line.family).colour) for line in lines if line not in ranked]
+    for k, (text, colour) in enumerate(said):
+        place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "fontsize": SMALL - 1}
+        axes.annotate(text, (1, 1), (8, -k * 1.3 * (SMALL - 1)), color=colour, **place)
 
 
 def key(
@@ -290,3 +283,10 @@ def percent_axis(axes: Any, which: str = "x") -> None:
     from matplotlib.ticker import FuncFormatter
 
     getattr(axes, f"{which}axis").set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%".replace("-", "−")))
+
+
+def few_ticks(axes: Any, most: int = 5) -> None:
+    """So that numbers of a narrow panel have room."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(most))

@@ -1,0 +1,191 @@
+"""Figures with a row a model: one number, or a few, of each model on each data set by each protocol, ours beside the paper's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from robnas.report import names, style
+from robnas.report.collected import Collected, Found
+from robnas.report.exhibit import Cell, Entry, Exhibit, Table
+from robnas.report.paper import wording
+from robnas.report.paper.over_seeds import Who, Worth, over_seeds, who
+from robnas.report.paper.variants import Near, Variant, by_setting, nearest, undefended, variants
+
+Setting = tuple[str, str]
+"""Data set and protocol."""
+WHOLE = (-0.03, 1.03)
+"""Limits that show all proportions."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One of the numbers that a figure shows of a model.
+
+    Args:
+        name: of its panels, "least likely class".
+        axis: of its abscissa, and in tables, "ASR".
+        rows: of any setting; the most complete variant of each is drawn.
+        paper: what the paper prints of it: data set → model in print → value.
+        near: which of several variants is the paper's.
+        share: a proportion, in percent. bounds: what it cannot leave. limits: of the abscissa, as the data ask for if not given.
+    guide: where a line is drawn, such as chance.
+    """
+
+    name: str
+    axis: str
+    rows: Sequence[Found]
+    paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    near: Near = lambda found: 0.0
+    share: bool = True
+    bounds: tuple[float, float] | None = None
+    limits: tuple[float, float] | None = None
+    guide: float | None = None
+
+
+@dataclass
+class Drawn:
+    """What was chosen of a quantity: by setting the variant, and what each model is worth."""
+
+    quantity: Quantity
+    chosen: dict[Setting, Variant]
+    worth: dict[Setting, dict[Who, Worth]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, collected: Collected, quantity: Quantity) -> Drawn:
+        """Of all rows that are plain measurements."""
+        chosen = nearest(variants(collected, filter(undefended, quantity.rows)), quantity.near)
+        drawn = cls(quantity, chosen)
+        for setting, variant in chosen.items():
+            drawn.worth[setting] = over_seeds(variant.rows, bounds=quantity.bounds)
+        return drawn
+
+    @property
+    def rows(self) -> list[Found]:
+        """That are shown."""
+        return [found for variant in self.chosen.values() for found in variant.rows]
+
+    def marks(self, setting: Setting, models: Sequence[Who]) -> list[style.Mark]:
+        """Of all models, in order; one without a number is hatched."""
+        return [self.mark(setting, one) for one in models]
+
+    def mark(self, setting: Setting, one: Who) -> style.Mark:
+        """Of a model."""
+        paper = None if one.searched else self.quantity.paper.get(setting[0], {}).get(one.title)
+        worth = self.worth.get(setting, {}).get(one)
+        if worth is None:
+            return style.Mark(one.title, one.family, published=paper)
+        return style.Mark(one.title, one.family, worth.value, worth.low, worth.high, worth.each, paper)
+
+
+def exhibit(
+    collected: Collected, quantities: Sequence[Quantity], *, key: str, label: str, title: str, about: str, needed: str, figure: bool = True
+) -> Exhibit:
+    """A figure with panels, and its table.
+
+    about: the first sentences of the caption. needed: what would fill it where there is nothing.
+    """
+    drawn = [d for d in (Drawn.of(collected, quantity) for quantity in quantities) if any(d.worth.values())]
+    if not drawn:
+        return Exhibit(key, label, title, about, missing=needed)
+    settings = sorted({setting for d in drawn for setting in d.worth}, key=by_setting)
+    models = sorted({one for d in drawn for worth in d.worth.values() for one in worth}, key=lambda one: one.order)
+    rows = [found for d in drawn for found in d.rows]
+    shown = any(d.mark(s, one).published is not None for d in drawn for s in settings for one in models)
+    theirs = [dataset for d in drawn for dataset in d.quantity.paper]
+    how = list(dict.fromkeys(wording.settings(d.chosen) for d in drawn))
+    caption = wording.sentences(
+        about,
+        wording.counted(rows),
+        *how,
+        wording.INTERVALS,
+        "Dashed: mean of a family. Hatched: not there.",
+        wording.beside([s[0] for s in settings], theirs, shown),
+        wording.reduced(rows),
+        wording.doubts(rows),
+    )
+    picture = draw(drawn, settings, models) if figure else None
+    return Exhibit(key, label, title, caption, picture, table(drawn, settings, models), _missing(drawn, settings, models))
+
+
+def draw(drawn: Sequence[Drawn], settings: Sequence[Setting], models: Sequence[Who]) -> Any:
+    """Columns are data sets where there are several, else quantities; rows the rest."""
+    datasets, protocols = list(dict.fromkeys(d for d, _ in settings)), list(dict.fromkeys(p for _, p in settings))
+    if len(datasets) > 1:
+        panels = [[(d, (dataset, protocol)) for dataset in datasets] for protocol in protocols for d in drawn]
+    else:
+        panels = [[(d, (datasets[0], protocol)) for d in drawn] for protocol in protocols]
+    families = [one.family for one in models]
+    height = len(panels) * style.forest_height(len(models), len(set(families))) + 0.4
+    columns = len(panels[0])
+    figure, axes = style.grid(len(panels), columns, height, min(style.WIDTH, 2.0 + 4.2 * columns))
+    for i, line in enumerate(panels):
+        for j, (d, setting) in enumerate(line):
+            _panel(axes[i, j], d, setting, models, named=j == 0)
+    many = any(len(w.each) > 1 for d in drawn for worth in d.worth.values() for w in worth.values())
+    pale = any(d.mark(s, one).published is not None for d in drawn for s in settings for one in models)
+    style.key(figure, families, seeds=many, published=pale)
+    return figure
+
+
+def _panel(axes: Any, d: Drawn, setting: Setting, models: Sequence[Who], named: bool) -> None:
+    dataset, protocol = setting
+    style.title(axes, f"{names.data(dataset)}, {protocol}: {d.quantity.name}")
+    if d.quantity.guide is not None:
+        axes.axvline(d.quantity.guide, color=style.FAINT, linewidth=0.8, linestyle=":")
+    style.forest(axes, d.marks(setting, models), d.quantity.axis, d.quantity.limits, named)
+    style.few_ticks(axes)
+    if d.quantity.share:
+        style.percent_axis(axes)
+
+
+def table(drawn: Sequence[Drawn], settings: Sequence[Setting], models: Sequence[Who]) -> Table:
+    """A row for each model of each setting; published values in columns of their own where there are any."""
+    pale = [any(d.mark(s, one).published is not None for s in settings for one in models) for d in drawn]
+    columns = ["model"]
+    for d, theirs in zip(drawn, pale, strict=True):
+        q = d.quantity
+        head = q.name if q.axis in q.name else f"{q.name}, {q.axis}"
+        unit = ", %" if q.share else ""
+        columns += [f"{head}{unit}", *([f"{head}, published{unit}"] if theirs else [])]
+    rows: list[tuple[Entry, ...]] = []
+    blocks = []
+    for setting in settings:
+        for one in models:
+            if not any(one in d.worth.get(setting, {}) for d in drawn):
+                continue
+            cells: list[Entry] = [one.title]
+            for d, theirs in zip(drawn, pale, strict=True):
+                cells.append(cell(d, setting, one))
+                cells += [_published(d, setting, one)] if theirs else []
+            rows.append(tuple(cells))
+            blocks.append(f"{names.data(setting[0])}, {setting[1]}: {names.FAMILIES[one.family].title}")
+    return Table(tuple(columns), tuple(rows), tuple(blocks))
+
+
+def cell(d: Drawn, setting: Setting, one: Who) -> Cell | None:
+    """With the runs that it is of."""
+    worth = d.worth.get(setting, {}).get(one)
+    if worth is None:
+        return None
+    found = worth.cell(100 if d.quantity.share else 1, 1 if d.quantity.share else None)
+    return found._replace(runs=tuple(dict.fromkeys(f.place for f in d.chosen[setting].rows if who(f) == one)))
+
+
+def _published(d: Drawn, setting: Setting, one: Who) -> Cell | None:
+    value = d.mark(setting, one).published
+    if value is None:
+        return None
+    return Cell(100 * value, text=f"{100 * value:.1f}") if d.quantity.share else Cell(value, text=f"{value:.3f}")
+
+
+def _missing(drawn: Sequence[Drawn], settings: Sequence[Setting], models: Sequence[Who]) -> str:
+    lost = []
+    for d in drawn:
+        for setting in settings:
+            gone = [one.title for one in models if one not in d.worth.get(setting, {})]
+            if gone:
+                whose = "every model" if len(gone) == len(models) else wording.some(gone).replace(";", ",")
+                lost.append(f"{names.data(setting[0])}, {setting[1]}, {d.quantity.name}: {whose}")
+    return f"no number for {wording.some(lost)}" if lost else ""

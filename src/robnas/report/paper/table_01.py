@@ -1,0 +1,31 @@
+"""Table 1: test accuracy of every model, beside the paper's."""
+
+from robnas.report.collected import Collected, Found
+from robnas.report.exhibit import Exhibit
+from robnas.report.paper import forests
+from robnas.report.paper.variants import printed
+from robnas.report.rundirs import RunFolder
+
+TWIN = "-clean"
+"""How the experiment's name of a training ends that is only there for an attacked one to be held against."""
+
+
+def exhibit(collected: Collected) -> Exhibit:
+    """Accuracy of trainings that nobody attacked or defended."""
+    rows = [found for found in collected.select(metric="accuracy", kind="train", plugin="accuracy") if not _twin(found.run)]
+    about = (
+        "Accuracy on the whole test set, of plain trainings: models that were attacked or defended in training, and the clean twins "
+        "of attacked ones, are left out."
+    )
+    quantity = forests.Quantity("accuracy", "accuracy", rows, printed(collected, "accuracy", "Table 1"), near=_members, bounds=(0.0, 1.0))
+    needed = "trainings: robnas fit --config classify.yaml --model.network=NAME"
+    return forests.exhibit(collected, [quantity], key="table-1", label="Table 1", title="Accuracy", about=about, needed=needed)
+
+
+def _twin(run: RunFolder) -> bool:
+    return run.folder.parent.name.endswith(TWIN)
+
+
+def _members(found: Found) -> float:
+    """How much of the training set is missing."""
+    return 1.0 - float(found.params.get("members") or 1.0)

@@ -1,0 +1,135 @@
+"""Table 6: what the paper sets, what robnas's configs of the paper's protocol set, and what the runs of a study used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from robnas.configuration.files import shipped
+from robnas.configuration.reading import read_file, read_text
+from robnas.report.collected import Collected, Found
+from robnas.report.exhibit import Entry, Exhibit, Table
+from robnas.report.paper.variants import PROTOCOLS
+from robnas.units import fraction
+
+NOT_RUN = "not run"
+
+
+def exhibit(collected: Collected) -> Exhibit:
+    """A row a setting; "≠" stands before what is not as the paper has it."""
+    entries = lines()
+    used = {i: {protocol: of_runs(collected, line, protocol) for protocol in PROTOCOLS} for i, line in enumerate(entries)}
+    there = [protocol for protocol in PROTOCOLS if any(used[i][protocol] for i in used)]
+    columns = ("parameter", "paper", "config of the protocol `paper`", *(f"used: {protocol}" for protocol in there))
+    rows: list[tuple[Entry, ...]] = []
+    for i, line in enumerate(entries):
+        paper, name = line["paper"], f"{line['parameter']}{', ' + line['unit'] if 'unit' in line else ''}"
+        cells = [_against([line["fixed"]] if "fixed" in line else [of_config(line)], line)]
+        cells += [_against(used[i][p], line) if used[i][p] else ("not a setting" if "fixed" in line else NOT_RUN) for p in there]
+        rows.append((name, _said(paper), *cells))
+    caption = (
+        "Settings of the experiments of §3 and §5.2: the paper's; robnas's own configs of that protocol, read from the files that are "
+        "shipped; and those of the runs below, by protocol, read from their rows and configurations. ≠: not as the paper has it, as in "
+        "reduced runs; several values: runs differ. The column of a training is the protocol of that training. M: second most likely "
+        "class, L: least likely class."
+    )
+    missing = "" if there else "runs: this table is of the paper and of the configs alone"
+    about = dict.fromkeys(columns[3:], "what the runs of this protocol used")
+    return Exhibit(
+        "table-6",
+        "Table 6",
+        "Settings",
+        caption,
+        None,
+        Table(columns, tuple(rows), tuple(line["type"] for line in entries), about),
+        missing,
+    )
+
+
+@cache
+def lines() -> tuple[dict[str, Any], ...]:
+    """table_06.yaml."""
+    text = (files("robnas.report.paper") / "table_06.yaml").read_text("utf-8")
+    return tuple(read_text(text, "table_06.yaml"))
+
+
+def of_config(line: Mapping[str, Any]) -> Any:
+    """What the shipped config says; None where there is none."""
+    path = shipped().get(line["config"])
+    found: Any = read_file(path) if path else None
+    for key in line["at"].split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def of_runs(collected: Collected, line: Mapping[str, Any], protocol: str) -> list[Any]:
+    """The values that runs of a protocol used, each once."""
+    if "used" not in line:
+        return []
+    rows = [found for found in _rows(collected, line["rows"]) if found.row.protocol == protocol]
+    name = line["at"].rpartition(".")[2]
+    if line["used"] == "params":
+        return _once(found.params.get(name) for found in rows)
+    return _once(in_config(found.run.config, name) for found in {found.place: found for found in rows}.values())
+
+
+def _rows(collected: Collected, wanted: Mapping[str, Any]) -> list[Found]:
+    """One a measurement: attacks by ASR, AUC, ACE or CAD; plain and adversarial trainings by accuracy."""
+    wants = dict(wanted)
+    adversarial, plugins, goals = wants.get("adversarial", False), wants.get("plugin"), wants.get("goal")
+    if adversarial or plugins == ["accuracy"]:
+        rows = [found for found in collected.select(metric="accuracy", kind="train", plugin="accuracy") if not found.treatment]
+        return [found for found in rows if ("AdversarialClassifier" in found.run.config) == adversarial]
+    rows = collected.select(metric=("asr", "auc", "ace", "cad"), kind="attack", plugin=plugins)
+    rows = [found for found in rows if not {"after", "control"} & set(found.params)]
+    rows = [found for found in rows if goals is None or found.params.get("goal") in goals]
+    return [found for found in rows if "strategy" not in wants or found.params.get("strategy") in wants["strategy"]]
+
+
+def in_config(text: str, name: str) -> Any:
+    """The value of the first key of that name, at any depth, in the text of a config.yaml; None where there is none."""
+    found = re.search(rf"^ *{re.escape(name)}: *(\S.*?) *$", text, re.MULTILINE)
+    return read_text(found[1], name) if found else None
+
+
+def _once(values: Iterable[Any]) -> list[Any]:
+    found: dict[str, Any] = {}
+    for value in values:
+        if value is not None and not isinstance(value, dict | list):
+            found.setdefault(_said(value), value)
+    return sorted(found.values(), key=lambda value: (isinstance(value, str), value))
+
+
+def _against(values: Iterable[Any], line: Mapping[str, Any]) -> str:
+    """The values in print, "≠" before them where one is not the paper's."""
+    said = [value for value in values if value is not None]
+    if not said:
+        return "none"
+    same = line.get("same", {})
+    apart = any(not _equal(same.get(value, value), line["paper"]) for value in said)
+    return ("≠ " if apart else "") + ", ".join(_said(value) for value in said)
+
+
+def _equal(value: Any, paper: Any) -> bool:
+    a, b = _number(value), _number(paper)
+    return abs(a - b) < 1e-9 if a is not None and b is not None else str(value) == str(paper)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        return fraction(value)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _said(value: Any) -> str:
+    """8/255 rather than 0.0314; 2,500; words as they are."""
+    number = _number(value)
+    if isinstance(value, str) or number is None:
+        return str(value)
+    whole = number * 255
+    if not isinstance(value, int) and 0 < number < 1 and abs(whole - round(whole)) < 1e-6:
+        return f"{round(whole)}/255"
+    return f"{value:,}" if isinstance(value, int) else f"{number:g}"
