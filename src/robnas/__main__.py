@@ -22,9 +22,13 @@ robnas {__version__}: searches, trains, attacks, explains and hardens neural arc
                                   depth, width, skips, size and picture of an architecture
   robnas export RUN OUT [--help]
                                   a trained model as safetensors with a model card
+  robnas study FILE [--out DIR] [--dry-run] [--help]
+                                  every job of a study file, and the report; what is done is skipped
+  robnas report DIR [DIR] [--out FILE]
+                                  one page, figures and tables from the rows below DIR; of two: what changed
   robnas match NAME… --parameters N | --flops N
                                   depth and width at which networks have the same size
-  robnas new attack NAME [--shape SHAPE] [--out DIR]
+  robnas new attack|probe NAME [--shape SHAPE] [--out DIR]
                                   a plug-in package to start from
   robnas --help | --version       `robnas VERB --help` says more
 
@@ -111,7 +115,20 @@ def _new(words: list[str]) -> None:
     main(words)
 
 
-_LIGHT: dict[str, Callable[[list[str]], None]] = {"list": _list, "cell": _cell, "export": _export, "match": _match, "new": _new}
+def _study(words: list[str]) -> None:
+    from robnas.study.command import main
+
+    if status := main(words):
+        sys.exit(status)
+
+
+def _report(words: list[str]) -> None:
+    from robnas.report.write import main
+
+    main(words)
+
+
+_LIGHT: dict[str, Callable[[list[str]], None]] = {"study": _study, "report": _report, "list": _list, "cell": _cell, "export": _export, "match": _match, "new": _new}
 """The verbs that start without torch; whose help does, where they need it for their work."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -116,3 +117,10 @@ def percent(value: float | None, low: float | None = None, high: float | None = 
         return Cell(None, **more)
     text = f"{100 * value:.1f}".replace("-", "−")
     return Cell(100 * value, None if low is None else 100 * low, None if high is None else 100 * high, **{"text": text, **more})
+
+
+def head_parts(column: str) -> tuple[str, str, str]:
+    """ "PGD (most likely, ε = 8/255), ASR % ↑" → what, how it was set, in which unit; "" where a column does not say."""
+    match = re.fullmatch(r"(.*?)(?: \((.*)\))?(?:, ([^,()]*))?", column, re.DOTALL)
+    name, setting, unit = match.groups() if match else (column, "", "")
+    return name or "", setting or "", unit or ""

@@ -137,7 +137,8 @@ def head(columns: Sequence[Column]) -> dict[str, str]:
         own = {c.setting for c in columns if c.plugin == column.plugin}
         label = settings.labels(own)[column.setting]
         measure = column.measure
-        name = f"{names.plugin(column.plugin)}{f' ({label})' if label else ''}, {measure.title}{measure.unit and ' ' + measure.unit} {measure.worse}"
+        unit = " ".join(filter(None, (measure.title, measure.unit, measure.worse)))
+        name = f"{names.plugin(column.plugin)}{f' ({label})' if label else ''}, {unit}"
         while name in out:
             name += "′"
         out[name.strip()] = f"{names.plugin(column.plugin)}, {label or 'as configured'}: {measure.about or column.metric}"
@@ -198,6 +199,8 @@ def _counts(found: Found) -> bool:
     """Whether the matrix shows a row of an attack: its measure, of the attack itself and not of a control, a member or a transfer."""
     if {"after", "control", "target"} & set(found.params) and found.row.access != "training":
         return False
+    if isinstance(eps := found.params.get("eps"), (int, float)) and eps >= 1:
+        return False  # the whole range of a pixel: a check that the attack works at all
     if settings.unbounded(found.params):
         return found.row.metric == "median_distance"
     return found.row.metric in MEASURES and found.row.metric != "median_distance"

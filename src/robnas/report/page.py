@@ -1,0 +1,161 @@
+"""One page of HTML from sections: self-contained, opens offline, and says nothing that its sections do not."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import jinja2
+
+from robnas.report.exhibit import Cell, Entry, Exhibit, Table, head_parts
+from robnas.report.files import Written
+
+LONG = 12
+"""Rows of a table from which on it can be searched."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One idea of the page.
+
+    key: its place, "#key". title: in the table of contents too. about: what to look for, a sentence or two. exhibits: with the files that
+    they are in. lead: in large letters. notes: short paragraphs below. runs: (place, facts to show) of run folders, folded.
+    """
+
+    key: str
+    title: str
+    about: str = ""
+    exhibits: tuple[tuple[Exhibit, Written], ...] = ()
+    lead: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    runs: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """title: of the study; facts: (name, value) in a line below it; banner: what must be known before all else, "" where nothing is."""
+
+    title: str
+    sections: Sequence[Section]
+    facts: Sequence[tuple[str, str]] = ()
+    banner: str = ""
+    foot: str = ""
+    runs: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Shown(NamedTuple):
+    """A cell as the template wants it. kind: "number", "text" or "missing"; sort: what the column is ordered by; strip: low, value, high
+    on the column's scale from 0 to 100.
+    """
+
+    kind: str
+    text: str = ""
+    interval: str = ""
+    hover: str = ""
+    sort: str = ""
+    strip: tuple[float, float, float] | None = None
+    reduced: bool = False
+    doubtful: bool = False
+    link: str = ""
+    runs: str = ""
+    family: str = ""
+
+
+class Head(NamedTuple):
+    """A column's head in up to three lines: "PGD", "most likely, ε = 8/255", "ASR % ↑"."""
+
+    name: str
+    setting: str
+    unit: str
+    hover: str
+    numeric: bool
+
+
+def render(page: Page) -> str:
+    """The page as text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = shown
+    environment.filters["image"] = image
+    environment.filters["slug"] = slug
+    environment.globals["LONG"] = LONG
+    return environment.get_template("template.html").render(page=page, style=_source("page.css"), script=_source("page.js"))
+
+
+def shown(table: Table) -> dict[str, Any]:
+    """heads: [Head]; rows: [(block, [Shown])], as the template wants them."""
+    columns = [[row[i] for row in table.rows] for i in range(len(table.columns))]
+    numeric = [any(isinstance(entry, Cell) for entry in column) for column in columns]
+    scales = [scale(column, name) for column, name in zip(columns, table.columns, strict=True)]
+    heads = [_head(name, table.about.get(name, ""), n) for name, n in zip(table.columns, numeric, strict=True)]
+    rows = []
+    for number, row in enumerate(table.rows):
+        block = table.blocks[number] if table.blocks else ""
+        rows.append((block, [entry_shown(entry, s) for entry, s in zip(row, scales, strict=True)]))
+    return {"heads": heads, "rows": rows, "blocks": list(dict.fromkeys(table.blocks)), "strips": any(s is not None for s in scales)}
+
+
+def scale(column: Sequence[Entry], name: str) -> tuple[float, float] | None:
+    """What the strips of a column reach from and to; None where there are no intervals: a strip shows nothing else."""
+    cells = [entry for entry in column if isinstance(entry, Cell) and entry.there]
+    ends = [end for cell in cells for end in (cell.low, cell.high, cell.value) if end is not None]
+    if not any(cell.low is not None and cell.high is not None for cell in cells):
+        return None
+    low, high = min(ends), max(ends)
+    if "%" in name and low >= 0 and high <= 100:
+        return 0.0, 100.0
+    return (low, high) if high > low else None
+
+
+def entry_shown(entry: Entry, column: tuple[float, float] | None) -> Shown:
+    """A cell on its column's scale."""
+    if entry is None:
+        return Shown("missing", hover="not measured")
+    if isinstance(entry, str):
+        return Shown("text", entry, sort=entry)
+    strip = None
+    if column is not None and entry.there and entry.low is not None and entry.high is not None:
+        assert entry.value is not None
+        low, value, high = (round(100 * (end - column[0]) / (column[1] - column[0]), 1) for end in (entry.low, entry.value, entry.high))
+        strip = max(low, 0.0), min(max(value, 0.0), 100.0), min(high, 100.0)
+    hover = ". ".join(filter(None, (f"95% interval {entry.interval}" if entry.interval else "", entry.note, *entry.flags)))
+    return Shown(
+        "number",
+        entry.shown,
+        entry.interval,
+        hover,
+        repr(entry.value) if entry.there and entry.value is not None and math.isfinite(entry.value) else "",
+        strip,
+        any(flag.startswith("reduced") for flag in entry.flags),
+        any(not flag.startswith("reduced") for flag in entry.flags),
+        entry.link if not entry.runs else f"#run-{slug(entry.runs[0])}",
+        "\n".join(entry.runs),
+    )
+
+
+def image(text: str) -> str:
+    """An SVG as the address of an image: nothing in it can reach the page, and no two clash."""
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
+
+
+def slug(place: str) -> str:
+    """A name for a place of the page."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", place)
+
+
+def _head(name: str, hover: str, numeric: bool) -> Head:
+    return Head(*head_parts(name), hover, numeric)
+
+
+def _source(name: str) -> str:
+    return (files("robnas.report") / name).read_text("utf-8")

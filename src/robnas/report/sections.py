@@ -1,0 +1,183 @@
+"""The report's sections, in order, each with one idea; an exhibit that cannot be made is named, and ends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from robnas._version import __version__
+from robnas.report import against, files, names, paper, provenance, tradeoff
+from robnas.report.collected import Collected, Note
+from robnas.report.exhibit import Exhibit
+from robnas.report.matrix import matrices
+from robnas.report.page import Page, Section
+
+Progress = Callable[[str], None]
+
+
+def page(collected: Collected, folder: Path, to_root: str = ".", progress: Progress = lambda what: None) -> Page:
+    """The page of one study; its exhibits' files go into `folder`. to_root: from there to the study's folder."""
+    maker = Maker(collected, folder, progress)
+    found = maker.several("matrix", lambda: matrices(collected))
+    sections = [
+        *maker.finding(),
+        Section("matrix", "Models × attacks", MATRIX, maker.written(found)),
+        *maker.optional("trade-off", "Robust, or accurate?", TRADE_OFF, lambda: tradeoff.exhibits(collected, found)),
+        *maker.optional("claims", "Which claims of the paper hold", CLAIMS, lambda: claims(collected)),
+        *maker.optional("beyond", "What predicts robustness", BEYOND, lambda: beyond(collected, maker)),
+        Section("paper", "The paper's tables and figures", PAPER, maker.written(maker.papers())),
+        *maker.optional("published", "Ours against published", PUBLISHED, lambda: [against.exhibit(collected)]),
+        *maker.optional(
+            "deviations",
+            "Departures from the paper",
+            DEVIATIONS,
+            lambda: some(provenance.deviations(collected), provenance.flags(collected)),
+        ),
+        *maker.optional("provenance", "Provenance", PROVENANCE, lambda: some(provenance.versions(collected), provenance.jobs(collected))),
+    ]
+    if notes := provenance.notes(collected):
+        sections.append(Section("notes", "What was passed over", NOTES, notes=tuple(notes)))
+    sections.append(Section("runs", "Runs", RUNS, runs=tuple(provenance.run_folders(collected, to_root))))
+    return Page(
+        collected.name,
+        sections,
+        facts(collected),
+        banner(collected),
+        FOOT.format(__version__, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+    )
+
+
+class Maker:
+    """Makes exhibits and their files. A bug in one of them costs that one: it is shown where the exhibit would be, and noted.
+
+    exhibits: all that were made, in order.
+    """
+
+    def __init__(self, collected: Collected, folder: Path, progress: Progress) -> None:
+        self.collected, self.folder, self.progress = collected, folder, progress
+        self.exhibits: list[Exhibit] = []
+
+    def one(self, key: str, function: Callable[[], Exhibit]) -> Exhibit:
+        """The exhibit, or one that says why there is none."""
+        self.progress(key)
+        try:
+            return function()
+        except Exception as error:  # whatever it is: of thirty exhibits the others are wanted
+            what = f"{type(error).__name__}: {error}"
+            self.collected.notes.append(Note(key, f"could not be made: {what}"))
+            return Exhibit(key, "", key, "", missing=f"a bug to be mended in robnas: {what}")
+
+    def several(self, key: str, function: Callable[[], Iterable[Exhibit]]) -> list[Exhibit]:
+        """As `one`, of functions that make several."""
+        made: list[Exhibit] = []
+
+        def make() -> Exhibit:
+            made.extend(function())
+            return Exhibit(key, "", "", "")
+
+        failed = self.one(key, make)
+        return [*made, *([failed] if failed.missing else [])]
+
+    def written(self, exhibits: Iterable[Exhibit]) -> tuple[tuple[Exhibit, files.Written], ...]:
+        """With their files."""
+        out = []
+        for exhibit in exhibits:
+            found: list[files.Written] = []
+
+            def write(exhibit: Exhibit = exhibit, found: list[files.Written] = found) -> Exhibit:
+                found.append(files.write(exhibit, self.folder))
+                return exhibit
+
+            out.append((self.one(exhibit.key, write), found[0] if found else files.Written()))
+            self.exhibits.append(exhibit)
+        return tuple(out)
+
+    def optional(self, key: str, title: str, about: str, function: Callable[[], Iterable[Exhibit]]) -> list[Section]:
+        """A section, unless it would be empty."""
+        made = self.several(key, function)
+        return [Section(key, title, about, self.written(made))] if made else []
+
+    def papers(self) -> list[Exhibit]:
+        """The paper's, in its order."""
+        out = []
+        for name in paper.ORDER:
+            exhibit = self.one(name.replace("_0", "-").replace("_", "-"), lambda name=name: paper.function(name)(self.collected))  # type: ignore[misc]
+            if not exhibit.label:
+                kind, _, number = name.partition("_")
+                label = f"{'Fig.' if kind == 'fig' else 'Table'} {int(number)}"
+                exhibit = Exhibit(exhibit.key, label, "", exhibit.caption, missing=exhibit.missing)
+            out.append(exhibit)
+        return out
+
+    def finding(self) -> list[Section]:
+        """What was found, in a sentence."""
+        return []
+
+
+def claims(collected: Collected) -> list[Exhibit]:
+    """The claims table."""
+    return []
+
+
+def beyond(collected: Collected, maker: Maker) -> list[Exhibit]:
+    """What the paper does not show: cells beside their robustness, probes against attacks."""
+    return []
+
+
+def some(*exhibits: Exhibit | None) -> list[Exhibit]:
+    """Those that are there."""
+    return [exhibit for exhibit in exhibits if exhibit is not None]
+
+
+def facts(collected: Collected) -> list[tuple[str, str]]:
+    """What the study is, in a line."""
+    models = collected.models()
+    families = [f"{n} {look.title}" for family, look in names.FAMILIES.items() if (n := sum(f == family for _, f in models))]
+    data = list(dict.fromkeys(names.data(found.row.dataset) for found in collected.rows if found.row.dataset))
+    attacks = {names.plain(found.row.plugin) for found in collected.rows if found.row.kind == "attack"}
+    probes = {names.plain(found.row.plugin) for found in collected.rows if found.row.kind == "probe"}
+    seeds = {found.row.train_seed for found in collected.rows if found.row.train_seed is not None}
+    states: dict[str, Any] = {}
+    for job in collected.jobs:
+        states[str(job.get("state"))] = states.get(str(job.get("state")), 0) + 1
+    done = f"{states.get('done', 0)} of {len(collected.jobs)}" if collected.jobs else ""
+    pairs = [
+        ("data", ", ".join(data)),
+        ("models", f"{len(models)} ({', '.join(families)})"),
+        ("attacks", str(len(attacks) or "")),
+        ("probes", str(len(probes) or "")),
+        ("training seeds", str(len(seeds) or "")),
+        ("jobs done", done),
+        ("rows", f"{len(collected.rows):,}"),
+        ("robnas", __version__),
+    ]
+    return [(name, value) for name, value in pairs if value]
+
+
+def banner(collected: Collected) -> str:
+    """What must be known before any number is read; "" where all is at full size."""
+    why, n = provenance.reduced(collected), len(collected.rows)
+    if not why:
+        return ""
+    said = "; ".join(list(why)[:4])
+    if sum(why.values()) == n:
+        return (
+            f"Everything here is reduced ({said}): it shows that every part runs and how results read, "
+            "not what the paper's models do at full size."
+        )
+    return f"{sum(why.values()):,} of {n:,} rows are reduced ({said}); their numbers carry †."
+
+
+MATRIX = "Each row a model, each column an attack. A number leads to the runs it is from: their configs and their commands. Click a head to sort."
+TRADE_OFF = "Whether models that are more accurate on clean images are easier or harder to break."
+CLAIMS = "Each remark and claim of the paper as a test, under each protocol that the study has rows of."
+BEYOND = "Beyond the paper: what can be measured without an attack, beside what attacks found."
+PAPER = "In the paper's order. Each with its numbers as CSV and TeX; what a study has no rows for says what it would take."
+PUBLISHED = "Every number that the paper prints. Sort by the last column to see where we differ most."
+DEVIATIONS = "What is done otherwise than in the paper's text, and which numbers are doubtful."
+PROVENANCE = "What these numbers were made with."
+NOTES = "Files and lines that could not be read as robnas's rows."
+RUNS = "Every run folder with rows: the command that made it, its configuration, its rows."
+FOOT = "Made by robnas {} on {}. After Pang et al., On the Security Risks of AutoML, USENIX Security 2022. Intervals are 95%."
