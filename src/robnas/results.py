@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from hashlib import blake2b
 from importlib import metadata
@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 
 from robnas import atomic
 from robnas.errors import UserError
+
+STUDY = "ROBNAS_STUDY"
+"""Variable of the environment by which a study tells its jobs its name: it is no part of what they do."""
 
 
 class Number(NamedTuple):
@@ -130,7 +133,8 @@ class Rows:
 
     def write(self, rows: Iterable[Row]) -> None:
         """Add rows; those with the same `key` make way. All or nothing, also if killed in between."""
-        new = {row.key: row.to_json() for row in rows}
+        study = os.environ.get(STUDY)
+        new = {row.key: (row if row.study or not study else replace(row, study=study)).to_json() for row in rows}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(self.path.parent):
             old = [line for line in self._lines() if line.strip() and _line_key(line) not in new]
@@ -190,6 +194,24 @@ class Rows:
     def _replace(self, text: str) -> None:
         with atomic.replacing(self.path) as file:  # bytes that are no text, in a line that is not ours, stay as they were
             file.write(text.encode(errors="surrogateescape"))
+
+
+def merged(*files: str) -> str:
+    """The content of several copies of one file of rows → that of one: a later row takes the place of an earlier one with its key.
+
+    Lines that are no rows are kept, each once.
+    """
+    kept: dict[str, str] = {}
+    for line in (line for text in files for line in text.split("\n") if line.strip()):
+        key = _line_key(line) or line
+        kept.pop(key, None)
+        kept[key] = line
+    return "".join(f"{line}\n" for line in kept.values())
+
+
+def keys(text: str) -> set[str]:
+    """`Row.key` of each line that is a row."""
+    return {key for line in text.split("\n") if (key := _line_key(line))}
 
 
 def outcomes_name(name: str, params: Mapping[str, Any], *others: Any) -> str:

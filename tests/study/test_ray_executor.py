@@ -1,0 +1,315 @@
+"""Jobs on a real Ray cluster of several nodes on this machine, one of which is killed; and what of it needs no Ray."""
+
+import contextlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from robnas import jobs, locks
+from robnas.errors import UserError
+from robnas.results import Rows
+from robnas.study import ray_cluster
+from robnas.study.courier import Courier
+from robnas.study.ray_executor import RayExecutor
+from robnas.study.ray_worker import Order, RayWorker, _Pushing
+
+TESTS = str(Path(__file__).parents[1])
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed: pip install 'robnas[ray]'")
+
+
+# Without Ray
+
+
+def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"^--executor ray needs Ray: pip install 'robnas\[ray\]'$"):
+        RayExecutor(tmp_path / ".pool")
+
+
+def test_nothing_imports_ray_before_it_is_used():
+    code = "import sys, robnas.study.ray_executor; print([m for m in ('ray', 'torch', 'fsspec') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+CPU, GPU = {"CPU": 4.0}, {"CPU": 16.0, "GPU": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "workers", "threads", "gpus", "expected"),
+    [
+        ([CPU, CPU], None, None, 0, (8, 1)),
+        ([CPU, CPU], 2, None, 0, (2, 4)),
+        ([CPU, CPU], 3, None, 0, (3, 2)),
+        ([CPU, {"CPU": 3.0}], None, 2, 0, (3, 2)),  # two and one, not three and a half
+        ([CPU, GPU], None, 4, 1, (4, 4)),
+        ([GPU], None, None, 0.5, (8, 1)),
+        ([GPU], None, 8, 1, (2, 8)),
+        ([CPU], 9, None, 0, (9, 1)),  # nodes may come
+    ],
+)
+def test_room_of_a_cluster(nodes, workers, threads, gpus, expected):
+    assert ray_cluster.room(nodes, workers, threads, gpus) == expected
+
+
+@pytest.mark.parametrize(("threads", "gpus", "says"), [(5, 0, "threads: 5 .*4 CPUs"), (None, 1, "1 GPUs for a job: 4 CPUs and 0 GPUs")])
+def test_no_room_is_said(threads, gpus, says):
+    with pytest.raises(UserError, match=says):
+        ray_cluster.room([CPU, {"memory": 1.0}], None, threads, gpus)
+
+
+def test_a_courier_names_everything_by_its_path_from_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "runs" / "some" / "classify" / "abc"
+    run.mkdir(parents=True)
+    Path("my.yaml").write_text("x: 1")
+    courier = Courier(str(tmp_path / "store"), tmp_path / "runs" / "some")
+    argv = [
+        "attack",
+        str(run),
+        "--config",
+        str(tmp_path / "my.yaml"),
+        f"--runs={tmp_path}/runs/some",
+        "--eps=4/255",
+        "/elsewhere",
+        "pgd.yaml",
+    ]
+    words = ["attack", "runs/some/classify/abc", "--config", "my.yaml", "--runs=runs/some", "--eps=4/255", "/elsewhere", "pgd.yaml"]
+    assert courier.words(argv) == words
+    assert courier.files(argv) == {"my.yaml": b"x: 1"}
+    assert courier.runs([run]) == ["classify/abc"]
+    with pytest.raises(UserError, match="no run folder of the study"):
+        courier.runs([tmp_path / "elsewhere" / "abc"])
+    with pytest.raises(UserError, match=r"--store.*not below the current one"):
+        Courier(str(tmp_path / "store"), tmp_path.parent / "study")
+
+
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    """Two workers on nodes that have nothing but a store in common, in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(locks, "patient", False)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("ROBNAS_SCRATCH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "SLURM_PROCID", "ROBNAS_SAID"):
+        monkeypatch.setenv(name, "0")
+
+    def make(name, **changes):
+        monkeypatch.setattr(sys, "stdout", open(1, "w", buffering=1, closefd=False))  # a job's log is what goes there, not to pytest's
+        monkeypatch.setenv("ROBNAS_SCRATCH", str(tmp_path / name))
+        given = {"runner": "ray_runner:main", "preload": (), "folder": "runs/s", "here": str(tmp_path), "token": "", "every": 0.05}
+        given |= {"store": str(tmp_path / "store"), "environment": {"OMP_NUM_THREADS": "3", "ROBNAS_SAID": "s"}, "without": ("SLURM_",)}
+        worker = RayWorker()
+        return worker, worker.ready(Order(**given | changes), ["2"])
+
+    return make
+
+
+FIT = ["fit", "--name=a", "--runs=runs/s", "--epochs=3", "--ckpt_path", "last"]
+NAME = "classify/" + jobs.identity({"name": "a", "config": ""})[:12]
+
+
+def test_a_job_leaves_its_folder_in_the_store_for_the_next_node(worker, tmp_path):
+    first, _ = worker("one")
+    made = first.run("fit", FIT, [], {}, "", 1)
+    assert (made["status"], made["folder"], made["folders"]) == (0, f"runs/s/{NAME}", [NAME])
+    assert b"fit 3 '2' s\ngoes on from 0" in made["said"]
+    assert "SLURM_PROCID" not in os.environ
+    second, _ = worker("two")
+    attacked = second.run("attack", ["attack", f"runs/s/{NAME}", "--name=pgd"], [NAME], {}, "", 1)
+    assert (attacked["status"], attacked["folders"]) == (0, [NAME])
+    again = first.run("fit", FIT, [], {}, "", 1)
+    assert b"finished already" in again["said"]
+    assert again["folders"] == []
+    metrics = [row.metric for row in Rows(Path(first.home) / "runs" / "s" / NAME / "results.jsonl").read()]
+    assert metrics == ["accuracy", "asr"]
+    second.leave()
+    assert not any((tmp_path / "two").glob("*/*"))
+
+
+def test_a_job_whose_node_is_lost_goes_on_from_its_last_push(worker):
+    first, _ = worker("one")
+    with pytest.raises(RuntimeError, match="lost"), _Pushing(first.replica, "fit", 0.05, 1):  # and no push at the end
+        first.function([*FIT, "--pause=0.3", "--lost=2"])
+    second, _ = worker("two")
+    assert second.run("fit", FIT, [], {}, "", 2)["said"].splitlines()[-1] in (b"goes on from 1", b"goes on from 2")
+
+
+def test_files_that_a_command_names_go_with_it(worker):
+    node, _ = worker("one")
+    node.run("fit", [*FIT, "--config=configs/my.yaml"], [], {"configs/my.yaml": b"x: 1"}, "", 1)
+    assert (Path(node.home) / "configs" / "my.yaml").read_bytes() == b"x: 1"
+
+
+def test_a_node_of_no_use_says_why(worker):
+    assert "--store URI" in worker("one", store=None, token="/nowhere/token")[1]["error"]
+    assert "no_such_module" in worker("one", runner="no_such_module:main")[1]["error"]
+    assert "s4" in worker("one", store="s4://bucket")[1]["error"]
+
+
+# With it
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory):
+    """A head and two nodes of one CPU each, apart from each other in all but the machine; whoever kills one adds another."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", TESTS)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        for name, value in ray_cluster.QUIET.items():
+            patch.setenv(name, value)
+        cluster = Cluster()
+        try:
+            _patiently(lambda: cluster.add_node(num_cpus=0, include_dashboard=False))
+            yield cluster
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+
+
+def _patiently(start):
+    for attempt in range(4):
+        try:
+            return start()
+        except Exception:  # a busy machine; Ray waits for 30 s
+            if attempt == 3:
+                raise
+
+
+@pytest.fixture
+def cluster(shared_cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    while len(shared_cluster.worker_nodes) < 2:
+        scratch = tmp_path / f"node{len(shared_cluster.worker_nodes)}"
+        _patiently(lambda at=scratch: shared_cluster.add_node(num_cpus=1, env_vars={"ROBNAS_SCRATCH": str(at)}))
+    return shared_cluster
+
+
+def executor(cluster, **arguments):
+    given = {"folder": Path("runs/s/.pool"), "address": cluster.address, "runner": "ray_runner:main", "preload": (), "every": 0.2}
+    return RayExecutor(**given | arguments)
+
+
+def everything(running):
+    ended = []
+    while some := running.wait():
+        ended += some
+    return dict(ended)
+
+
+def fit(name, **flags):
+    return ["fit", f"--name={name}", "--runs=runs/s", "--epochs=3", *(f"--{key}={value}" for key, value in flags.items())]
+
+
+def ray_processes():
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            words = (status.parent / "cmdline").read_text().replace("\0", " ")
+            if status.read_text().rpartition(")")[2].split()[0] != "Z" and ("raylet" in words or "ray::" in words or "gcs_server" in words):
+                found.append(words[:80])
+    return found
+
+
+@pytest.mark.slow
+@needs_ray
+@pytest.mark.parametrize("store", ["store", None])
+def test_jobs_survive_the_loss_of_their_node(cluster, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROBNAS_SAID", "s")
+    store = store and str(tmp_path / store)
+    with executor(cluster, store=store) as running:
+        assert (running.slots, running.threads) == (2, 1)
+        for name in "ab":
+            running.submit(name, fit(name, pause=1.5))
+        killed = _kill_when(cluster, running, store, tmp_path)
+        fits = everything(running)
+        assert sorted((o.status, o.attempts) for o in fits.values()) == [(0, 1), (0, 2)], [o.log.read_text() for o in fits.values()]
+        again = next(o for o in fits.values() if o.attempts == 2)
+        assert "node lost in attempt 1" in again.log.read_text()
+        assert "goes on from 1" in again.log.read_text() or "goes on from 2" in again.log.read_text()
+        for name, outcome in fits.items():
+            for attack in ("pgd", "nes"):
+                running.submit(f"{attack} {name}", ["attack", str(outcome.folder), f"--name={attack}"], [outcome.folder])
+        running.submit("bug", ["fail"])
+        running.submit("dead", ["die"])
+        rest = everything(running)
+    assert {i: o.status for i, o in rest.items()} == {i: 0 for i in rest} | {"bug": 1, "dead": -9}
+    assert "ValueError: a bug" in rest["bug"].log.read_text()
+    assert "worker lost" in rest["dead"].log.read_text()
+    for outcome in fits.values():
+        assert jobs.job_at(outcome.folder).state() == "finished"
+        found = Rows(outcome.folder / "results.jsonl").read()
+        assert sorted((row.metric, row.plugin) for row in found) == [("accuracy", ""), ("asr", "nes"), ("asr", "pgd")]
+        assert {row.study for row in found if row.kind == "train"} == {"s"}
+    assert killed
+    assert not list(Path("runs/s/.pool").glob("ray-*"))
+
+
+def _kill_when(cluster, running, store, tmp_path):
+    """Kill a node once both jobs have a checkpoint in a place that outlives it."""
+    at = Path(store) if store else Path("runs/s")
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        running._employ()
+        done, _ = running._ray.wait([*running._starting, *running._busy], timeout=0.2)
+        for ref in done:
+            running._started(running._starting.pop(ref), ref)
+        wanted = "classify/*/pushes/*.json" if store else "classify/*/checkpoints/last.ckpt"
+        if len([p for p in at.glob(wanted) if not store or "last.ckpt" in p.read_text()]) == 2:
+            cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+            return True
+    raise AssertionError("the jobs did not begin")
+
+
+@pytest.mark.slow
+@needs_ray
+def test_a_cluster_of_our_own_ends_with_the_command_however_it_ends(tmp_path, monkeypatch):
+    """Also by SIGKILL, in the middle of a job."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    before = ray_processes()
+    code = """
+import sys
+from pathlib import Path
+from robnas.study.ray_executor import RayExecutor
+with RayExecutor(Path("runs/s/.pool"), workers=2, threads=1, runner="ray_runner:main", preload=()) as running:
+    for name in "ab":
+        running.submit(name, ["fit", f"--name={name}", "--runs=runs/s", "--epochs=3"])
+    while some := running.wait():
+        print([(name, outcome.status) for name, outcome in some], flush=True)
+    running.submit("c", ["fit", "--name=c", "--runs=runs/s", "--epochs=100", "--pause=1"])
+    if "wait" in sys.argv:
+        running.wait()
+"""
+    environment = os.environ | {"PYTHONPATH": TESTS}
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("0)") == 2
+    assert not [line for line in done.stderr.splitlines() if "Warning" in line]
+    _wait_until(lambda: ray_processes() == before)
+    process = subprocess.Popen([*command, "wait"], cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_until(lambda: len(list(tmp_path.glob("runs/s/classify/*/checkpoints/last.ckpt"))) == 3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _wait_until(lambda: ray_processes() == before)
+
+
+def _wait_until(true, seconds=90):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, ray_processes()
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+@needs_ray
+def test_no_cluster_at_an_address_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"^--ray-address 127\.0\.0\.1:9: "), RayExecutor(tmp_path / ".pool", address="127.0.0.1:9"):
+        pass
