@@ -36,10 +36,11 @@ def _of(collected: Collected, plugin: str) -> list[Quantity]:
     paper = {m: printed(collected, f"backdoor_{m}", "Table 4") if plugin == "trojannn" else {} for m in ("asr", "cad")}
     asr, cad = (collected.select(plugin=plugin, metric=metric) for metric in ("asr", "cad"))
     return [
-        Quantity(f"{name}, ASR", "ASR", asr, paper["asr"], near=_near, bounds=(0, 1), limits=WHOLE),
-        Quantity(f"{name}, CAD", "CAD", cad, paper["cad"], near=_near, guide=0.0),
+        Quantity(f"{name}, ASR", "ASR", asr, paper["asr"], near=from_paper, bounds=(0, 1), limits=WHOLE),
+        Quantity(f"{name}, CAD", "CAD", cad, paper["cad"], near=from_paper, guide=0.0),
     ]
 
 
-def _near(found: Found) -> float:
+def from_paper(found: Found) -> float:
+    """Distance from Table 6's number of target neurons."""
     return abs(neurons(found) - DEFAULT) if found.row.plugin == "trojannn" else 0.0

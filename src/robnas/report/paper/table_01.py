@@ -12,20 +12,21 @@ TWIN = "-clean"
 
 def exhibit(collected: Collected) -> Exhibit:
     """Accuracy of trainings that nobody attacked or defended."""
-    rows = [found for found in collected.select(metric="accuracy", kind="train", plugin="accuracy") if not _twin(found.run)]
+    rows = [found for found in collected.select(metric="accuracy", kind="train", plugin="accuracy") if not twin(found.run)]
     about = (
         "Accuracy on the whole test set, of plain trainings: models that were attacked or defended in training, and the clean twins "
         "of attacked ones, are left out."
     )
-    quantity = forests.Quantity("accuracy", "accuracy", rows, printed(collected, "accuracy", "Table 1"), near=_members, bounds=(0.0, 1.0))
+    quantity = forests.Quantity("accuracy", "accuracy", rows, printed(collected, "accuracy", "Table 1"), near=members, bounds=(0.0, 1.0))
     needed = "trainings: robnas fit --config classify.yaml --model.network=NAME"
     return forests.exhibit(collected, [quantity], key="table-1", label="Table 1", title="Accuracy", about=about, needed=needed)
 
 
-def _twin(run: RunFolder) -> bool:
+def twin(run: RunFolder) -> bool:
+    """Whether it is only there for an attacked one to be held against."""
     return run.folder.parent.name.endswith(TWIN)
 
 
-def _members(found: Found) -> float:
+def members(found: Found) -> float:
     """How much of the training set is missing."""
     return 1.0 - float(found.params.get("members") or 1.0)
