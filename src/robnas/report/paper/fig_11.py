@@ -53,7 +53,8 @@ def exhibit(collected: Collected) -> Exhibit:
 
 
 def _alike(rows: Sequence[Found]) -> list[Found]:
-    """Of rows measured in several ways (data, protocol, radius, …) those of the way that most models were measured in: a picture compares."""
+    """Of rows measured in several ways (data, protocol, radius, …) those of the way that most models were measured in: a picture "
+    "compares."""
     ways: dict[tuple[str, str, str], list[Found]] = {}
     for found in rows:
         if str(found.params.get("at", "")).startswith("epoch_") or found.treatment:
@@ -175,13 +176,16 @@ def _caption(every: Sequence[Found], rows: dict[str, list[Found]], models: Seque
     ]
     left = len({who(found) for found in every}) - len(models)
     return wording.sentences(
-        "Γ(α, β) along two random, orthogonal directions (Eqs 12, 13), the same for all models, in one scale of colours; white: as many nats "
+        "Γ(α, β) along two random, orthogonal directions (Eqs 12, 13), the same for all models, in one scale of colours; white: as "
+        "many nats "
         "above the middle as the probe counts as flat. Of several seeds the first is drawn; the table has the numbers over seeds.",
         "; ".join(told) + ".",
-        "In (a) directions are filter-normalised, so that a step is as large as the weights; the paper does not say how long its are. In (b) a "
+        "In (a) directions are filter-normalised, so that a step is as large as the weights; the paper does not say how long its are. "
+        "In (b) a "
         "pixel may leave [0, 1].",
         f"{left} more models stand in the table." if left else "",
-        "The paper says that the landscape of NAS models is flatter: rise is the mean over the grid above the middle, flat the share of the grid "
+        "The paper says that the landscape of NAS models is flatter: rise is the mean over the grid above the middle, flat the share "
+        "of the grid "
         "inside the white line.",
         wording.reduced(every),
     )

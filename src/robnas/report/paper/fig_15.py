@@ -33,7 +33,8 @@ def _row(title: str, genotype: Genotype) -> tuple[Entry, ...]:
 
 def _caption(found: list[Search]) -> str:
     return (
-        "Normal cells. The paper's code has neither an n_step nor a γ: its three variants are DARTS's cell edited by hand, -i by feeding every "
+        "Normal cells. The paper's code has neither an n_step nor a γ: its three variants are DARTS's cell edited by hand, -i by "
+        "feeding every "
         "node by the one before it, -ii by a second convolution in the place of every skip connect, -iii by both. "
         + (
             "Searched: DARTS with n_step > 1 (i), γ < 1 (ii), or both (iii); drawn is the first seed, all stand in the table."

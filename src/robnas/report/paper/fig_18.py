@@ -19,7 +19,9 @@ def exhibit(collected: Collected) -> Exhibit:
 
 
 CAPTION = (
-    "Normal cell, and reduction cell beside it; above each its depth, width and skip connects as in Table 3. Published cells, which rows call by these "
-    "names; Random is that of the authors' code. A colour and a dash is a kind of operation. Inputs are the outputs of the two cells before; "
+    "Normal cell, and reduction cell beside it; above each its depth, width and skip connects as in Table 3. Published cells, which "
+    "rows call by these "
+    "names; Random is that of the authors' code. A colour and a dash is a kind of operation. Inputs are the outputs of the two cells "
+    "before; "
     "what a node computes is the sum of its two operations."
 )

@@ -1,4 +1,4 @@
-"""What each model is worth by one measure: a mean over training seeds, with its interval. Seeds are nested in models, no sample of their own."""
+"""What each model is worth by one measure: a mean over training seeds, with its interval. Seeds are nested in models, no sample at all."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class Worth(NamedTuple):
     """value: mean over seeds; NaN where there is none. low, high: Student's 95% interval over seeds; of one seed its own, over inputs.
 
     each: a value a seed. n: inputs of a seed. reduced: why it is not at the paper's size, "" where it is. flags: of its rows.
+    places: of the run folders that it is from.
     """
 
     value: float
@@ -51,6 +52,7 @@ class Worth(NamedTuple):
     n: int | None = None
     reduced: str = ""
     flags: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
@@ -68,7 +70,7 @@ class Worth(NamedTuple):
         low, high = (None if end is None else scale * end for end in (self.low, self.high))
         text = "" if digits is None else f"{scale * self.value:.{digits}f}".replace("-", "−")
         flags = (*(("reduced",) if self.reduced else ()), *self.flags)
-        return Cell(scale * self.value, low, high, text, flags=flags, note=self.note)
+        return Cell(scale * self.value, low, high, text, flags=flags, note=self.note, runs=self.places)
 
 
 def crowded(worth: Mapping[Who, Worth], lines: int = 40) -> list[Mark]:
@@ -124,7 +126,8 @@ def _worth(seeds: Sequence[Sequence[Found]], logarithmic: bool, bounds: tuple[fl
         low, high = (None if end is None else min(max(end, bounds[0]), bounds[1]) for end in (low, high))
     flags = tuple(dict.fromkeys(flag for found in every for flag in found.row.flags))
     reduced = next((found.reduced for found in every if found.reduced), "")
-    return Worth(float(back(np.mean(into(each)))), low, high, tuple(each), every[0].row.n, reduced, flags)
+    places = tuple(dict.fromkeys(found.place for found in every))
+    return Worth(float(back(np.mean(into(each)))), low, high, tuple(each), every[0].row.n, reduced, flags, places)
 
 
 def settings(rows: Iterable[Found]) -> list[tuple[str, str]]:

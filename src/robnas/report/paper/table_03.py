@@ -17,7 +17,8 @@ MORE = ("convolutions", "density")
 """Fig. 14's discussion: what adversarial training may depend on."""
 NAMES = (*(name for name in names.MODELS if name != "darts_v1"), "darts_v1")
 WHY = {
-    "darts": "DARTS is printed with 3 skip connects; the published second-order cell (V2) has 2. The first-order cell (V1, darts_v1) has 3, and "
+    "darts": "DARTS is printed with 3 skip connects; the published second-order cell (V2) has 2. The first-order cell (V1, darts_v1) "
+    "has 3, and "
     "so has V2's reduction cell.",
     "nasnet": "NASNet is printed with 1; the published cell has 2. Its reduction cell has 1.",
 }
@@ -60,7 +61,7 @@ def exhibit(collected: Collected) -> Exhibit:
     )
 
 
-def differences(cells: Mapping[str, Genotype], printed: Mapping[str | None, Published]) -> list[tuple[str, str]]:
+def differences(cells: Mapping[str, Genotype], printed: Mapping[str, Published]) -> list[tuple[str, str]]:
     """(cell, fact) that is not as printed."""
     return [
         (name, fact)
@@ -83,7 +84,7 @@ def _row(title: str, genotype: Genotype, printed: Published | None, link: str = 
     return (title, *cells, *more, *ranks)
 
 
-def _caption(cells: Mapping[str, Genotype], printed: Mapping[str | None, Published], found: Iterable[Search]) -> str:
+def _caption(cells: Mapping[str, Genotype], printed: Mapping[str, Published], found: Iterable[Search]) -> str:
     wrong = differences(cells, printed)
     right = {fact: len(printed) - sum(what == fact for _, what in wrong) for fact in FACTS}
     same = "; ".join(f"{fact} as printed in {n} of {len(printed)} rows" for fact, n in right.items())
@@ -91,7 +92,8 @@ def _caption(cells: Mapping[str, Genotype], printed: Mapping[str | None, Publish
     return (
         f"Of normal cells: {same}. Where they differ, the cells are right. {why} Width counts nodes all of whose sources are inputs of the "
         "cell: that reproduces all printed widths, the text's own definition four of them. Random and DARTS (V1) are not in the paper's "
-        "table. DARTS-i, -ii, -iii are edits of DARTS by hand, which no search in its space can find where a node reads one source twice; the "
+        "table. DARTS-i, -ii, -iii are edits of DARTS by hand, which no search in its space can find where a node reads one source "
+        "twice; the "
         "paper's “5 versus 2” mixes two conventions: by one it is 5 versus 3. Percentiles are among "
         f"{RANDOM_CELLS:,} random cells of DARTS's space."
         + (
