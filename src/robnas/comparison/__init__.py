@@ -10,22 +10,30 @@ from robnas import lazy
 
 if TYPE_CHECKING:
     from robnas.comparison.brown_forsythe import Spread, spread
+    from robnas.comparison.connection import Connection, connected
     from robnas.comparison.families import Difference, Families, Values, difference, means
     from robnas.comparison.inputs import Paired, paired
     from robnas.comparison.matching import Matched, matched
+    from robnas.comparison.orders import Superiority, superiority
     from robnas.comparison.permutation import exchanged, flipped
     from robnas.comparison.power import detectable, models_needed
     from robnas.comparison.ranking import Place, places
     from robnas.comparison.several import holm
+    from robnas.comparison.single import Single, against
 
 __all__ = [
+    "Connection",
     "Difference",
     "Families",
     "Matched",
     "Paired",
     "Place",
+    "Single",
     "Spread",
+    "Superiority",
     "Values",
+    "against",
+    "connected",
     "detectable",
     "difference",
     "exchanged",
@@ -37,11 +45,13 @@ __all__ = [
     "paired",
     "places",
     "spread",
+    "superiority",
 ]
 __getattr__ = lazy.names(
     __name__,
     {
         "brown_forsythe": "Spread spread",
+        "connection": "Connection connected",
         "families": "Difference Families Values difference means",
         "matching": "Matched matched",
         "inputs": "Paired paired",
@@ -49,5 +59,7 @@ __getattr__ = lazy.names(
         "power": "detectable models_needed",
         "ranking": "Place places",
         "several": "holm",
+        "single": "Single against",
+        "orders": "Superiority superiority",
     },
 )

@@ -77,7 +77,7 @@ def distances(x: Floats) -> Floats:
 
 
 def _analysis(a: Floats, b: Floats) -> tuple[float | None, float | None]:
-    """F and p of two groups; F = t², so that Student's distribution suffices. None where nothing varies within, which would be 0 / 0 or ∞."""
+    """F and p of two groups; F = t², so that Student's distribution suffices. None where nothing varies within: 0 / 0 or ∞."""
     freedom = len(a) + len(b) - 2
     within = (((a - a.mean()) ** 2).sum() + ((b - b.mean()) ** 2).sum()) / freedom
     between = (a.mean() - b.mean()) ** 2 / (1 / len(a) + 1 / len(b))

@@ -31,7 +31,7 @@ def exchanged(x: ArrayLike, y: ArrayLike, limit: int = LIMIT, draws: int = 9999,
     if np.ptp(both) < 1e-12:
         return 1.0
     enumerated = math.comb(n, m) <= limit
-    ones = both[_subsets(n, m) if enumerated else _drawn_subsets(n, m, draws, seed)]
+    ones = both[subsets(n, m) if enumerated else drawn_subsets(n, m, draws, seed)]
     total, squares = float(both.sum()), float((both**2).sum())
     return _share(_welch(ones, n - m, total, squares), float(_welch(both[None, :m], n - m, total, squares)[0]), enumerated)
 
@@ -75,13 +75,13 @@ def _share(others: Floats, seen: float, enumerated: bool) -> float:
 
 
 @lru_cache(maxsize=8)
-def _subsets(n: int, m: int) -> NDArray[np.int8]:
+def subsets(n: int, m: int) -> NDArray[np.int8]:
     """[C(n, m), m] every choice of m of n."""
     flat = itertools.chain.from_iterable(itertools.combinations(range(n), m))
     return np.fromiter(flat, dtype=np.int8, count=math.comb(n, m) * m).reshape(-1, m)
 
 
-def _drawn_subsets(n: int, m: int, draws: int, seed: int) -> NDArray[np.int64]:
+def drawn_subsets(n: int, m: int, draws: int, seed: int) -> NDArray[np.int64]:
     """[draws, m] choices of m of n, each as likely."""
     return np.random.default_rng(seed).permuted(np.broadcast_to(np.arange(n), (draws, n)), axis=1)[:, :m]
 

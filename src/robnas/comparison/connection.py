@@ -1,0 +1,95 @@
+"""Do several measures order models alike? Remarks 2 and 3 as tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robnas.comparison.families import Families, Values, means
+
+Floats = NDArray[np.float64]
+ENOUGH = 6
+"""Models of a family at least: of five every order has a chance of 1 in 120, but an interval of a τ of five says nothing."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Kendall's τ-b within families, averaged over pairs of measures and, by their number of models, over families.
+
+    Args:
+        models: in families that are large enough. pairs: of measures.
+        value: mean τ; 0 where one order says nothing of the other. low, high: interval, models drawn with replacement within families. p:
+            two-sided, models of each measure shuffled within families. None where there are too few, and `few` then says so.
+    """
+
+    models: int
+    pairs: int
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    few: str = ""
+
+
+def connected(
+    first: Sequence[Values], second: Sequence[Values] | None, families: Families, confidence: float = 0.95, n: int = 999, seed: int = 0
+) -> Connection:
+    """How far models stand in one order by each of `first` and by each of `second`; None: by each two of `first`.
+
+    Within families, as any two things in which families differ would be connected otherwise.
+
+    n: resamples, and shuffles.
+    """
+    pairs = len(first) * (len(first) - 1) // 2 if second is None else len(first) * len(second)
+    rows = [means(values) for values in (*first, *(second or ()))]
+    groups: list[list[str]] = []
+    for family in sorted(set(families.values())):
+        there = sorted({m for row in rows for m in row if families.get(m) == family})
+        groups += [there] if len(there) >= ENOUGH else []
+    models = sum(map(len, groups))
+    if not pairs or not groups:
+        why = "fewer than two measures" if not pairs else f"too few models: no family has {ENOUGH}"
+        return Connection(models, pairs, few=why)
+    tables = [np.array([[row.get(m, np.nan) for m in group] for row in rows]) for group in groups]
+    split, rng = len(first), np.random.default_rng(seed)
+    seen = float(_mean([table[None] for table in tables], split)[0])
+    if not np.isfinite(seen):
+        return Connection(models, pairs, few="too few models with more than one measure")
+    drawn = _mean([t[:, rng.integers(0, t.shape[1], (n, t.shape[1]))].swapaxes(0, 1) for t in tables], split)
+    shuffled = _mean([rng.permuted(np.broadcast_to(t, (n, *t.shape)), axis=2) for t in tables], split)  # what is missing moves along
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(drawn, [tail, 1 - tail])  # a model drawn twice is a tie with itself, which τ-b leaves out
+    p = (1 + int((np.abs(shuffled) >= abs(seen) - 1e-12).sum())) / (1 + n)
+    return Connection(models, pairs, float(seen), float(low), float(high), p)
+
+
+def _mean(tables: Sequence[Floats], split: int) -> Floats:
+    """[D] over families, by size, of the mean τ of pairs that have one. tables: [D, R, models]; the first `split` rows are `first`."""
+    found, weights = [], []
+    for table in tables:
+        i, j = np.triu_indices(table.shape[2], 1)
+        there = np.isfinite(table)
+        filled = np.where(there, table, 0.0)
+        both = (there[..., i] & there[..., j]).astype(np.float64)
+        sign = np.sign(filled[..., j] - filled[..., i]) * both
+        tau = _tau(sign, both, split)
+        known = np.isfinite(tau)
+        found.append(np.where(known, tau, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan))
+        weights.append(table.shape[2] * np.isfinite(found[-1]))
+    with np.errstate(invalid="ignore"):
+        mean: Floats = sum(np.where(w > 0, f, 0) * w for f, w in zip(found, weights, strict=True)) / sum(weights)
+    return mean
+
+
+def _tau(sign: Floats, both: Floats, split: int) -> Floats:
+    """[D, pairs] τ-b of rows [D, R, P] below `split` with those from it on; with each other where there are none."""
+    untied, alone = np.abs(sign), split == sign.shape[1]
+    one, other = slice(0, split), slice(0 if alone else split, None)
+    agree = sign[:, one] @ sign[:, other].swapaxes(1, 2)
+    pairs = (untied[:, one] @ both[:, other].swapaxes(1, 2)) * (both[:, one] @ untied[:, other].swapaxes(1, 2))
+    with np.errstate(invalid="ignore"):
+        tau: Floats = agree / np.sqrt(pairs)
+    return tau[(slice(None), *np.triu_indices(split, 1))] if alone else tau.reshape(len(tau), -1)

@@ -1,0 +1,120 @@
+"""All attacks in one number: in how many pairs of models is the one of the first family more vulnerable?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robnas.comparison.families import Families, Values, means
+from robnas.comparison.permutation import LIMIT, drawn_subsets, least_exchanged, subsets
+from robnas.comparison.power import too_few
+from robnas.comparison.resampling import expanded
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Superiority:
+    """P(a model of the first family > one of the second), ties counted half; ½ where families mean nothing.
+
+    Args:
+        first, second: names of the families. models: how many of each. attacks: how many rows were averaged.
+        value: mean over attacks. each: of each attack. low, high: interval, models drawn with replacement, each with all its attacks. p:
+            two-sided, by exchange of models. None where there are too few, and `few` then says so.
+    """
+
+    first: str
+    second: str
+    models: tuple[int, int]
+    attacks: int
+    value: float | None = None
+    each: tuple[float, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    few: str = ""
+
+
+def superiority(
+    attacks: Sequence[Values],
+    families: Families,
+    first: str = "nas",
+    second: str = "manual",
+    confidence: float = 0.95,
+    n_resamples: int = 9999,
+    seed: int = 0,
+) -> Superiority:
+    """Attacks count alike whatever their units are, as only the order of models matters within each (Mann & Whitney, 1947).
+
+    Args:
+        attacks: of each, model → its vulnerability for each seed, larger being more vulnerable; a model may lack some, and is then in no
+            pair there. An attack with no pair is left out.
+    """
+    rows = [means(values) for values in attacks]
+    x, y = (sorted({m for row in rows for m in row if families.get(m) == family}) for family in (first, second))
+    table = np.array([[row.get(m, math.nan) for m in (*x, *y)] for row in rows]).reshape(len(rows), len(x) + len(y))
+    both = np.isfinite(table[:, : len(x)]).any(1) & np.isfinite(table[:, len(x) :]).any(1)
+    table = table[both]
+    few = too_few((first, len(x)), (second, len(y)), 1 - confidence) or ("" if len(table) else "no attack that both families have")
+    if few:
+        return Superiority(first, second, (len(x), len(y)), len(table), few=few)
+    more = (table[:, :, None] > table[:, None, :]) + 0.5 * (table[:, :, None] == table[:, None, :])  # [A, N, N]
+    there = (np.isfinite(table[:, :, None]) & np.isfinite(table[:, None, :])).astype(np.float64)
+    n = len(x)
+    seen = _shares(more, there, _indicator(np.arange(n)[None], len(x) + len(y)))[0]
+    rng = np.random.default_rng(seed)
+    drawn = _of_weights(more[:, :n, n:], there[:, :n, n:], _counts(rng, n, n_resamples), _counts(rng, len(y), n_resamples))
+    low, high = expanded(drawn[np.isfinite(drawn)], min(n, len(y)) - 1, confidence)
+    p = _exchanged(more, there, n, float(seen.mean()), seed)
+    return Superiority(
+        first, second, (n, len(y)), len(table), float(seen.mean()), tuple(map(float, seen)), max(low, 0.0), min(high, 1.0), p
+    )
+
+
+def _shares(more: Floats, there: Floats, ones: Floats) -> Floats:
+    """[draws, A] share of pairs in which a one is above a zero; ones: [draws, N] of 0 and 1."""
+    return _ratio(more, there, ones, 1 - ones)
+
+
+def _ratio(more: Floats, there: Floats, x: Floats, y: Floats) -> Floats:
+    """[draws, A] Σ xᵢ moreᵢⱼ yⱼ / Σ xᵢ thereᵢⱼ yⱼ, NaN without pairs; more, there: [A, m, n]."""
+    above, pairs = (np.stack([((x @ one) * y).sum(1) for one in matrices], axis=1) for matrices in (more, there))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio: Floats = above / pairs
+    return ratio
+
+
+def _exchanged(more: Floats, there: Floats, n: int, seen: float, seed: int) -> float:
+    size = more.shape[1]
+    enumerated = math.comb(size, n) <= LIMIT
+    chosen = subsets(size, n) if enumerated else drawn_subsets(size, n, 9999, seed)
+    others = [
+        np.nanmean(_shares(more, there, _indicator(part, size)), axis=1) for part in np.array_split(chosen, max(1, len(chosen) // 4096))
+    ]
+    away = np.abs(np.concatenate(others) - 0.5)
+    as_far = int((away >= abs(seen - 0.5) - 1e-12).sum())
+    return max(as_far / len(away), least_exchanged(n, size - n)) if enumerated else (1 + as_far) / (1 + len(away))
+
+
+def _of_weights(more: Floats, there: Floats, x: Floats, y: Floats) -> Floats:
+    """[draws] mean over attacks; x: [draws, m], y: [draws, n] how often each model was drawn."""
+    share = _ratio(more, there, x, y)
+    known = np.isfinite(share)
+    mean: Floats = np.where(known, share, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
+    return mean
+
+
+def _counts(rng: np.random.Generator, n: int, draws: int) -> Floats:
+    return rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+
+
+def _indicator(chosen: NDArray[Any], size: int) -> Floats:
+    """[draws, size] 1 at each of chosen: [draws, m]."""
+    ones = np.zeros((len(chosen), size))
+    np.put_along_axis(ones, chosen.astype(np.int64), 1.0, axis=1)
+    return ones
