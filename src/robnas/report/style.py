@@ -89,7 +89,12 @@ def tidy(axes: Any) -> None:
 
 def title(axes: Any, text: str) -> None:
     """To the left, above."""
-    axes.set_title(text, fontsize=TEXT, loc="left", color=INK)
+    axes.set_title(words(text), fontsize=TEXT, loc="left", color=INK)
+
+
+def words(text: str) -> str:
+    """Text that is drawn as it is: matplotlib would read what stands between two "$" as a formula, and a name may have them."""
+    return text.replace("$", r"\$")
 
 
 def jitter(n: int, width: float = 0.5) -> NDArray[np.float64]:
@@ -122,7 +127,7 @@ def forest(
 ) -> None:
     """A row a model, top down: mean with interval, seeds beside it, the published value pale, a dashed line at the mean of a family.
 
-    marks: in the order of rows; named: whether names stand at the left. middle: what the dashed line is of a family's values; None: no line.
+    marks: in the order of rows. named: whether names stand at the left. middle: what the dashed line is of a family; None: no line.
     """
     y = places([(mark.model, mark.family) for mark in marks])
     for mark in marks:
@@ -135,7 +140,7 @@ def forest(
             axes.plot([middle(there)] * 2, ends, "--", color=paler(look(family).colour, 0.4), linewidth=1, zorder=1)
     for mark in marks:
         _row(axes, y[mark.model], mark)
-    axes.set_yticks(list(y.values()), [names.model(mark.model) for mark in marks] if named else [""] * len(y))
+    axes.set_yticks(list(y.values()), [words(names.model(mark.model)) for mark in marks] if named else [""] * len(y))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(max(y.values(), default=0) + 0.8, -0.8)
@@ -227,7 +232,8 @@ def _ranked(axes: Any, lines: Sequence[Line], shown: Callable[[float], str], nam
     if not at:
         return
     most = max(map(len, at.values()))
-    apart = max((x for x in at if len(at[x]) == most), key=lambda x: float(np.std(at[x])))
+    spread = {x: float(np.std(found)) for x, found in at.items() if len(found) == most}
+    apart = max(x for x in spread if spread[x] >= 0.9 * max(spread.values()))
     values = {line: mark.value for line in lines for x, mark in zip(line.x, line.marks, strict=True) if x == apart}
     ranked = sorted((line for line in lines if values.get(line) is not None), key=lambda line: -float(values[line] or 0))
     if len(at) > 1:
@@ -237,7 +243,7 @@ def _ranked(axes: Any, lines: Sequence[Line], shown: Callable[[float], str], nam
     said += [(f"no value  {names.model(line.model)}", look(line.family).colour) for line in lines if line not in ranked]
     for k, (text, colour) in enumerate(said):
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "fontsize": SMALL - 1}
-        axes.annotate(text, (1, 1), (8, -k * 1.3 * (SMALL - 1)), color=colour, **place)
+        axes.annotate(words(text), (1, 1), (8, -k * 1.3 * (SMALL - 1)), color=colour, **place)
 
 
 def key(

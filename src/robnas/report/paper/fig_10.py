@@ -19,7 +19,7 @@ from robnas.report.paper.variants import by_setting, printed
 
 ATTACKS = ("hopskipjumpdistance", "noiserobustness", "lira", "confidence", "loss")
 """The paper's first, then others that ask for labels alone, then those that see scores."""
-GRID = np.linspace(0, 1, 101)
+GRID = np.arange(101) / 100
 """False positive rates at which curves are drawn."""
 
 
@@ -99,9 +99,9 @@ def roc_of(found: Found) -> NDArray[np.float64] | None:
 def curve(members: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """[m] and [n] scores, higher: more likely a member → true positive rates at `GRID`. Equal scores count together."""
     thresholds = np.unique(np.concatenate([members, others]))[::-1]
-    x, y = np.sort(members), np.sort(others)
-    tpr = 1 - np.searchsorted(x, thresholds, "left") / len(x)
-    fpr = 1 - np.searchsorted(y, thresholds, "left") / len(y)
-    tpr, fpr = np.concatenate([[0.0], tpr]), np.concatenate([[0.0], fpr])
-    last = np.append(np.diff(fpr) > 0, True)  # where several thresholds have one rate, the highest of their true ones
-    return np.asarray(np.interp(GRID, fpr[last], tpr[last]))
+    tpr = np.append(0.0, (len(members) - np.searchsorted(np.sort(members), thresholds, "left")) / len(members))
+    fpr = np.append(0.0, (len(others) - np.searchsorted(np.sort(others), thresholds, "left")) / len(others))
+    i = np.searchsorted(fpr, GRID, "right") - 1  # the last, and so the highest, point at no more than this rate
+    j = np.minimum(i + 1, len(fpr) - 1)
+    way = np.divide(GRID - fpr[i], fpr[j] - fpr[i], out=np.zeros(len(GRID)), where=j > i)
+    return np.asarray(tpr[i] + way * (tpr[j] - tpr[i]))

@@ -120,21 +120,39 @@ def draw(drawn: Sequence[Drawn], settings: Sequence[Setting], models: Sequence[W
     height = len(panels) * style.forest_height(len(models), len(set(families))) + 0.4
     columns = len(panels[0])
     figure, axes = style.grid(len(panels), columns, height, min(style.WIDTH, 2.0 + 4.2 * columns))
+    limits = _limits([panel for line in panels for panel in line], models)
     for i, line in enumerate(panels):
         for j, (d, setting) in enumerate(line):
-            _panel(axes[i, j], d, setting, models, named=j == 0)
+            _panel(axes[i, j], d, setting, models, limits[d.quantity.axis], named=j == 0)
     many = any(len(w.each) > 1 for d in drawn for worth in d.worth.values() for w in worth.values())
     pale = any(d.mark(s, one).published is not None for d in drawn for s in settings for one in models)
     style.key(figure, families, seeds=many, published=pale)
     return figure
 
 
-def _panel(axes: Any, d: Drawn, setting: Setting, models: Sequence[Who], named: bool) -> None:
+def _limits(panels: Sequence[tuple[Drawn, Setting]], models: Sequence[Who]) -> dict[str, tuple[float, float] | None]:
+    """Abscissa → limits that all panels of it share, so that they can be compared by eye."""
+    ends: dict[str, list[float]] = {}
+    given: dict[str, tuple[float, float] | None] = {}
+    for d, setting in panels:
+        marks = d.marks(setting, models)
+        values = [v for mark in marks for v in (mark.value, mark.low, mark.high, mark.published, *mark.seeds) if v is not None]
+        ends.setdefault(d.quantity.axis, []).extend([*values, *([d.quantity.guide] if d.quantity.guide is not None else [])])
+        given[d.quantity.axis] = d.quantity.limits
+    found = dict(given)
+    for axis, values in ends.items():
+        if given[axis] is None and values:
+            room = 0.05 * (max(values) - min(values)) or 0.05
+            found[axis] = min(values) - room, max(values) + room
+    return found
+
+
+def _panel(axes: Any, d: Drawn, setting: Setting, models: Sequence[Who], limits: tuple[float, float] | None, named: bool) -> None:
     dataset, protocol = setting
     style.title(axes, f"{names.data(dataset)}, {protocol}: {d.quantity.name}")
     if d.quantity.guide is not None:
         axes.axvline(d.quantity.guide, color=style.FAINT, linewidth=0.8, linestyle=":")
-    style.forest(axes, d.marks(setting, models), d.quantity.axis, d.quantity.limits, named)
+    style.forest(axes, d.marks(setting, models), d.quantity.axis, limits, named)
     style.few_ticks(axes)
     if d.quantity.share:
         style.percent_axis(axes)

@@ -59,7 +59,7 @@ def beside(datasets: Iterable[str], published: Iterable[str], there: bool) -> st
     """
     theirs = sorted(set(published))
     if not theirs:
-        return "The paper prints no numbers of this figure."
+        return "The paper prints no numbers of it."
     if there:
         return "Pale: what the paper prints for the same data set; of others it is not shown."
     return f"The paper prints numbers for {', '.join(names.data(d) for d in theirs)} alone, none for {_and(datasets)}: none are shown."
