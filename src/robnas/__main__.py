@@ -128,7 +128,15 @@ def _report(words: list[str]) -> None:
     main(words)
 
 
-_LIGHT: dict[str, Callable[[list[str]], None]] = {"study": _study, "report": _report, "list": _list, "cell": _cell, "export": _export, "match": _match, "new": _new}
+_LIGHT: dict[str, Callable[[list[str]], None]] = {
+    "study": _study,
+    "report": _report,
+    "list": _list,
+    "cell": _cell,
+    "export": _export,
+    "match": _match,
+    "new": _new,
+}
 """The verbs that start without torch; whose help does, where they need it for their work."""
 
 

@@ -35,11 +35,11 @@ class Executor(Protocol):
 
     Each job is a robnas command, and what it does depends on nothing but it: the rows of all executors are the same. What is done is
     not an executor's to know, nor whether a job that failed is tried again: whoever submits decides.
-
-    slots: jobs at a time.
     """
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """Jobs at a time."""
 
     def __enter__(self) -> Self: ...
 

@@ -6,9 +6,10 @@ import selectors
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,20 +24,30 @@ LAUNCHERS = ("MASTER_", "TORCHELASTIC_", "SLURM_", "LSB_", "JSM_", "PL_", "LOCAL
 """How variables begin by which a process learns that it is one of several ranks. A worker is none, whoever started its pool."""
 
 
+@dataclass(frozen=True)
+class Job:
+    """A command that was submitted. id: whoever submits knows it by that."""
+
+    id: str
+    argv: tuple[str, ...]
+
+
 @dataclass
 class Worker:
     """A process, and the job it has. place: which of the pool's it is, from 0; ready: it has said that it waits for its first job."""
 
     process: "subprocess.Popen[str]"
     place: int = 0
-    job: int | None = None
+    job: "Job | None" = None
     since: float = 0.0
     ready: bool = False
 
 
 @dataclass
 class Pool:
-    """Runs commands, `workers` at a time, each worker on its share of the cores.
+    """Runs commands, `workers` at a time, each worker on its share of the cores. An `Executor`: `submit` and `wait` are one by one.
+
+    `run` does many, and remembers:
 
     A command that was done in an earlier call is not run again; the folder remembers. `fit` gets `--ckpt_path last`, unless it says
     otherwise, so a job that was killed goes on where it was, and a finished one returns at once. A worker that dies takes nothing with
@@ -66,6 +77,7 @@ class Pool:
     ended: Callable[[Outcome], None] | None = None
     _alive: list[Worker] = field(default_factory=list, init=False, repr=False)
     _stay: bool = field(default=False, init=False, repr=False)
+    _queue: deque[Job] = field(default_factory=deque, init=False, repr=False)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -81,11 +93,31 @@ class Pool:
         self.close()
 
     def close(self) -> None:
-        """End all workers, whatever they do."""
+        """End all workers, whatever they do, and forget what waits."""
+        self._queue.clear()
         for worker in self._alive:
             worker.process.kill()
         while self._alive:
             self._bury(self._alive.pop())
+
+    # One by one
+
+    @property
+    def slots(self) -> int:
+        """Jobs at a time."""
+        return self.workers
+
+    def submit(self, id: str, argv: Sequence[str], needs: Sequence[Path] = ()) -> None:
+        """As `Executor.submit`. needs: all workers see this machine's files."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._queue.append(Job(id, tuple(map(str, argv))))
+        self._assign()
+
+    def wait(self) -> list[tuple[str, Outcome]]:
+        """As `Executor.wait`."""
+        return [(job.id, outcome) for job, outcome, _ in self._ended()]
+
+    # Many
 
     def run(self, commands: Sequence[Sequence[str]]) -> list[Outcome]:
         """argv of each command, without "robnas" → how each ended, in the same order.
@@ -97,34 +129,23 @@ class Pool:
         outcomes: dict[int, Outcome] = {i: Outcome(argv, 0, self.log(argv), attempts=0) for i, argv in enumerate(todo) if self.done(argv)}
         first = {argv: i for i, argv in reversed(list(enumerate(todo)))}  # the same command twice is one job
         waiting = [i for i in sorted(first.values()) if i not in outcomes]
-        attempts = dict.fromkeys(waiting, 0)
+        attempts = dict.fromkeys(waiting, 1)
         for worker in [w for w in self._alive if w.process.poll() is not None]:  # since the last run
             self._dead(worker)
+        self._queue.extend(Job(str(i), todo[i]) for i in waiting)
         try:
             with self._progress(len(todo)) as show:
                 show(outcomes)
-                while waiting or any(w.job is not None for w in self._alive):
-                    for worker in self._idle():
-                        if waiting:
-                            worker.job, worker.since = waiting.pop(0), time.monotonic()
-                            attempts[worker.job] += 1
-                            self._give(worker, todo[worker.job])
-                    while len(self._alive) < min(self.workers, len(waiting) + sum(w.job is not None for w in self._alive)):
-                        self._alive.append(self._begin())
-                    for worker, answer in self._answers():
-                        status = answer.get("status", 0) if answer else self._dead(worker)
-                        if worker.job is not None:
-                            i, took = worker.job, time.monotonic() - worker.since
-                            if answer is None and attempts[i] < 2:
-                                waiting.insert(0, i)
-                            else:
-                                folder = Path(answer["folder"]) if answer and answer["folder"] else None
-                                outcomes[i] = Outcome(todo[i], status, self.log(todo[i]), took, attempts[i], folder)
-                                self._remember(outcomes[i])
-                        elif answer is None and not worker.ready:
-                            raise RuntimeError(f"a worker ended before it was ready (status {status}): see {self._own_log}")
-                        worker.job, worker.ready = None, True
-                        show(outcomes)
+                while ended := self._ended():
+                    for job, outcome, died in ended:
+                        i = int(job.id)
+                        if died and attempts[i] < 2:
+                            attempts[i] += 1
+                            self._queue.appendleft(job)
+                        else:
+                            outcomes[i] = replace(outcome, attempts=attempts[i])
+                            self._remember(outcomes[i])
+                    show(outcomes)
         except BaseException:
             self.close()
             raise
@@ -132,6 +153,35 @@ class Pool:
             if not self._stay:
                 self.close()
         return [outcomes[first[argv]] if i not in outcomes else outcomes[i] for i, argv in enumerate(todo)]
+
+    def _ended(self) -> list[tuple[Job, Outcome, bool]]:
+        """Jobs that have ended, and whether their worker died; waits for one. Empty where there is nothing to wait for."""
+        ended: list[tuple[Job, Outcome, bool]] = []
+        try:
+            while not ended and (self._queue or any(w.job is not None for w in self._alive)):
+                self._assign()
+                for worker, answer in self._answers():
+                    status = answer.get("status", 0) if answer else self._dead(worker)
+                    if (job := worker.job) is not None:
+                        folder = Path(answer["folder"]) if answer and answer["folder"] else None
+                        outcome = Outcome(job.argv, status, self.log(job.argv), time.monotonic() - worker.since, folder=folder)
+                        ended.append((job, outcome, answer is None))
+                    elif answer is None and not worker.ready:
+                        raise RuntimeError(f"a worker ended before it was ready (status {status}): see {self._own_log}")
+                    worker.job, worker.ready = None, True
+        except BaseException:
+            self.close()
+            raise
+        return ended
+
+    def _assign(self) -> None:
+        """What waits goes to workers that are idle; as many are started as there is work for."""
+        for worker in self._idle():
+            if self._queue:
+                worker.job, worker.since = self._queue.popleft(), time.monotonic()
+                self._give(worker, worker.job.argv)
+        while len(self._alive) < min(self.workers, len(self._queue) + sum(w.job is not None for w in self._alive)):
+            self._alive.append(self._begin())
 
     # What is remembered
 

@@ -1,0 +1,113 @@
+"""`robnas study FILE`: plans, runs or goes on with every job of a study, and writes its report. Imports no torch."""
+
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from robnas import atomic, locks
+from robnas.errors import UserError, require
+from robnas.study import dry_run, file, graph
+from robnas.study.costs import measured_in
+from robnas.study.executor import Executor
+from robnas.study.local import local
+from robnas.study.plan import NAME, Plan
+from robnas.study.progress import Shown, spoken
+from robnas.study.run import Running
+from robnas.words import Parser
+
+EXECUTORS = ("local", "ray")
+
+
+def main(words: list[str]) -> int:
+    """Exit status: 1 where a job failed, 130 where it was interrupted. Raises UserError."""
+    parser = Parser(
+        "robnas study", description="Every job of a study file: search, train, attack and probe, report. What is done is skipped."
+    )
+    parser.add_argument("file", metavar="FILE", help="a study file, or a shipped one by its name (robnas list studies)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the study's folder (default: runs/<name of the study>)")
+    parser.add_argument("--executor", choices=EXECUTORS, default="local", help="where jobs run: this machine, or a Ray cluster")
+    parser.add_argument("--workers", type=int, metavar="N", help="jobs at a time (default: one a GPU, else one a core)")
+    parser.add_argument("--gpus", type=float, metavar="SHARE", help="with ray: of a GPU, for each job (default: 0, jobs on CPUs)")
+    parser.add_argument("--address", metavar="HOST:PORT", help="with ray: of the cluster (default: RAY_ADDRESS, else one on this machine)")
+    parser.add_argument("--store", metavar="URI", help="with ray: where run folders come and go, if nodes share no file system")
+    parser.add_argument("--dry-run", action="store_true", help="print the graph, its size and its cost; do nothing")
+    parser.add_argument("--jobs", action="store_true", help="with --dry-run: each command, too")
+    parser.add_argument("--wandb", choices=("off", "offline", "online"), default="off", help="Weights & Biases of every job (default: off)")
+    options = parser.parse_args(words)
+    require(options.dry_run or not options.jobs, "study: --jobs belongs to --dry-run")
+    require(options.workers is None or options.workers >= 1, f"--workers: {options.workers} is not at least 1")
+    study = file.read(file.find(options.file))
+    folder = options.out or Path("runs") / study.name
+    plan = graph.plan(study, options.file, folder, time.strftime("%Y-%m-%dT%H:%M:%S%z"), options.wandb)
+    if options.dry_run:
+        running = Running(plan, folder)
+        running.find_done(write=False)
+        done = sum(job.state == "done" for job in plan.jobs)
+        print("\n".join(dry_run.lines(plan, measured_in(folder), done, options.jobs)))
+        return 0
+    executor = _executor(options, folder, study.threads)
+    _claim(study, folder)
+    try:
+        return run(plan, folder, executor)
+    except KeyboardInterrupt:
+        out = f" --out {options.out}" if options.out else ""
+        print(f"robnas: stopped; the same command goes on: robnas study {options.file}{out}", file=sys.stderr)
+        return 130
+
+
+def run(plan: Plan, folder: Path, executor: Executor) -> int:
+    """All jobs, then the report → exit status."""
+    console, began = Console(stderr=True), time.monotonic()
+    running = Running(plan, folder)
+    running.find_done()
+    if done := sum(job.state == "done" for job in plan.jobs):
+        console.print(f"{done} of {len(plan.jobs)} jobs were done before", highlight=False)
+    if done < len(plan.jobs):
+        with executor, Shown(plan.jobs, executor.slots, console) as shown:
+            running.told = shown.update
+            running.run(executor)
+    lost = [job for job in plan.jobs if job.state != "done"]
+    for job in lost:
+        print(f"robnas: {job.id} {job.state}: {job.error}" + (f"; log: {folder / job.log}" if job.log else ""), file=sys.stderr)
+    _report(folder)
+    print(f"{len(plan.jobs) - len(lost)} of {len(plan.jobs)} jobs done, {spoken(time.monotonic() - began)}")
+    return 1 if lost else 0
+
+
+def _claim(study: file.Study, folder: Path) -> None:
+    """The folder is this study's and this process's. Raises UserError where it is another's."""
+    there = Plan.read(folder)
+    other = there is not None and there.study != study.name
+    require(not other, f"--out: {folder} holds the study {there.study if there else ''!r}; {study.name!r} needs a folder of its own")
+    try:
+        locks.acquire(folder)
+    except UserError as error:
+        raise UserError(str(error).replace("--runs", "--out")) from error
+    graph.write_cells(study, folder)
+    text = yaml.safe_dump(dict(study.source), sort_keys=False, allow_unicode=True, width=140)
+    atomic.write(folder / "study.yaml", f"# The study of this folder, as it was read; {NAME} has its jobs.\n{text}")
+
+
+def _executor(options: Namespace, folder: Path, threads: int) -> Executor:
+    if options.executor == "local":
+        for flag in ("address", "store", "gpus"):
+            require(getattr(options, flag) is None, f"--{flag} belongs to --executor ray")
+        return local(folder, options.workers, threads)
+    from robnas.study.ray_executor import RayExecutor  # says itself what to install where there is no Ray
+
+    return RayExecutor(folder / ".pool", options.workers, threads, gpus=options.gpus or 0.0, address=options.address, store=options.store)
+
+
+def _report(folder: Path) -> None:
+    """The page; that there is nothing to show yet ends nothing."""
+    from robnas.report.write import report
+
+    try:
+        written, _ = report(folder)
+        print(f"report: {written}")
+    except UserError as error:
+        print(f"robnas: no report: {error}", file=sys.stderr)
