@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from robnas import jobs, locks
+from robnas import jobs
 from robnas.results import Row, Rows
 
 
