@@ -9,6 +9,7 @@ from typing import Any
 
 from robnas._version import __version__
 from robnas.report import against, files, names, paper, provenance, tradeoff
+from robnas.report import beyond as further
 from robnas.report.collected import Collected, Note
 from robnas.report.exhibit import Exhibit
 from robnas.report.matrix import matrices
@@ -123,7 +124,7 @@ def claims(collected: Collected) -> list[Exhibit]:
 
 def beyond(collected: Collected, maker: Maker) -> list[Exhibit]:
     """What the paper does not show: cells beside their robustness, probes against attacks."""
-    return []
+    return [maker.one(name.replace("_", "-"), lambda name=name: further.function(name)(collected)) for name in further.ORDER]  # type: ignore[misc]
 
 
 def some(*exhibits: Exhibit | None) -> list[Exhibit]:
@@ -170,7 +171,10 @@ def banner(collected: Collected) -> str:
     return f"{sum(why.values()):,} of {n:,} rows are reduced ({said}); their numbers carry †."
 
 
-MATRIX = "Each row a model, each column an attack. A number leads to the runs it is from: their configs and their commands. Click a head to sort."
+MATRIX = (
+    "Each row a model, each column an attack. A number leads to the runs that it is from: their configs and their commands. "
+    "A click on a head sorts by it."
+)
 TRADE_OFF = "Whether models that are more accurate on clean images are easier or harder to break."
 CLAIMS = "Each remark and claim of the paper as a test, under each protocol that the study has rows of."
 BEYOND = "Beyond the paper: what can be measured without an attack, beside what attacks found."

@@ -29,7 +29,7 @@ def label(axes: Any, points: Mapping[str, tuple[Point, str]], size: float = styl
     box = axes.get_window_extent()
     taken = [(x - 5 * pixel, x + 5 * pixel, y) for x, y in at.values()]
     for name, (x, y) in sorted(at.items(), key=lambda item: -item[1][1]):
-        wide, gap = 0.56 * size * len(name) * pixel, 7 * pixel
+        wide, gap = 0.62 * size * len(name) * pixel, 7 * pixel
         sides = [(x + gap, x + gap + wide, "left"), (x - gap - wide, x - gap, "right")]
         begin, end, side, shift = _place(sides, y, taken, (box.x0, box.x1), size * pixel)
         taken.append((begin, end, y + shift))
