@@ -1,0 +1,327 @@
+"""The paper's remarks, theorem and claims as tests of rows: claims.yaml says what is claimed and measured, here is how it is tested."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from robnas.comparison import Difference, against, connected, difference, spread
+from robnas.report import names
+from robnas.report.collected import Collected
+from robnas.report.paper.cells_found import Search
+from robnas.report.samples import Measure, Sample, Samples, Setting
+from robnas.report.verdicts import DOES_NOT, HOLDS, UNKNOWN, Verdict, corrected
+from robnas.space import published
+from robnas.space.facts import RANDOM_CELLS
+from robnas.space.percentile import percentile, random_genotypes
+from robnas.statistics import wilson
+
+ATTACKS = ("white box", "black box", "poisoning", "backdoor", "stealing", "membership")
+"""Ways to attack (§2.2, §3.2), which count alike."""
+CLOSER = 0.8
+"""Spreads whose ratio is not below this differ too little to matter."""
+TAU = 0.2
+"""A τ below this is too weak to be called a connection."""
+PUBLISHED = ("amoebanet", "darts", "drnas", "enas", "nasnet", "pc_darts", "pdarts", "sgas", "snas")
+"""The rows of Table 3."""
+RATIOS: Mapping[str, str] = {"log": "ratio", "points": "points", "plain": ""}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """See claims.yaml. said: the paper's words; meaning: what they mean where a clause alone does not say it."""
+
+    key: str
+    remark: str
+    where: str
+    said: str
+    test: str
+    measures: tuple[Measure, ...] = ()
+    others: tuple[Measure, ...] = ()
+    meaning: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@cache
+def catalogue() -> tuple[tuple[Claim, ...], Mapping[str, Measure]]:
+    """All claims in the paper's order, and all measures by key."""
+    content = yaml.safe_load((files("robnas.report") / "claims.yaml").read_text("utf-8"))
+    measures = {key: Measure(key, **_tuples(told)) for key, told in content["measures"].items()}
+    claims = []
+    for told in content["claims"]:
+        own = {key: told.pop(key) for key in ("key", "remark", "where", "said", "test")}
+        used, others = (tuple(measures[key] for key in told.pop(name, ())) for name in ("measures", "others"))
+        claims.append(Claim(**own, measures=used, others=others, meaning=told.pop("meaning", ""), more=told))
+    return tuple(claims), measures
+
+
+def judge(collected: Collected) -> list[Verdict]:
+    """Every claim under every data set and protocol that it has rows of, Holm over them all; one without rows once, as not enough data."""
+    samples, variants = Samples(collected), Samples(collected, variants=True)
+    verdicts = []
+    for claim in catalogue()[0]:
+        found = list(_TESTS[claim.test](claim, variants if claim.test == "variants" else samples))
+        verdicts += found or [Verdict(claim.key, " or ".join(m.title for m in claim.measures) or "–", ("", ""), few="no rows")]
+    return corrected(verdicts)
+
+
+def _chosen(claim: Claim, samples: Samples) -> Iterator[tuple[Sample, bool]]:
+    """The samples of a claim, and whether they stand in: others do under a data set and protocol that has none of the paper's."""
+    settings: set[Setting] = set()
+    for measure in claim.measures:
+        for setting, sample in samples.of(measure).items():
+            settings.add(setting)
+            yield sample, False
+    for measure in claim.others:
+        for setting, sample in samples.of(measure).items():
+            if setting not in settings:
+                yield sample, True
+                settings.add(setting)
+
+
+def _families(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """NAS above, or below, manual."""
+    sign = 1 if claim.test == "more" else -1
+    for sample, other in _chosen(claim, samples):
+        turned = bool(claim.measures) and sample.measure.sign != claim.measures[0].sign  # a stand-in that counts the other way round
+        yield _of_difference(claim.key, sample, -sign if turned else sign, difference(sample.values, sample.families), other)
+
+
+def _of_difference(key: str, sample: Sample, sign: int, found: Difference, other: bool, matters: float | None = None) -> Verdict:
+    measure = sample.measure
+    far = measure.matters if matters is None else matters
+    return Verdict(
+        key,
+        measure.title,
+        sample.setting,
+        sign,
+        found.value,
+        found.low,
+        found.high,
+        RATIOS[measure.scale],
+        found.p,
+        matters=math.log10(far) if measure.scale == "log" and far else far,
+        detectable=found.detectable,
+        models=f"{found.models[0]} {_family(found.first)}, {found.models[1]} {_family(found.second)}",
+        smallest=min(found.models),
+        few=_worded(found.few),
+        saturated=sample.saturated,
+        stand_in=other,
+        reduced=sample.reduced,
+    )
+
+
+def _spread(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """NAS models nearer to each other than manual ones."""
+    for sample, other in _chosen(claim, samples):
+        found = spread(sample.values, sample.families)
+        ratio, low, high = (None if v is None or v <= 0 else math.log10(v) for v in (found.ratio, found.low, found.high))
+        few = _worded(found.few) or ("" if ratio is not None else "a family does not vary at all")
+        told = f"{found.models[0]} NAS, {found.models[1]} manual"
+        yield Verdict(
+            *(claim.key, sample.measure.title, sample.setting, -1, ratio, low, high, "ratio", found.p),
+            matters=-math.log10(CLOSER),
+            models=told,
+            smallest=min(found.models),
+            few=few,
+            saturated=sample.saturated,
+            stand_in=other,
+            reduced=sample.reduced,
+            note="of mean distances from the family's median",
+        )
+
+
+def _below(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """Models of all families below a number, on average."""
+    at = float(claim.more["at"])
+    for sample, other in _chosen(claim, samples):
+        found = against(sample.values, at)
+        told = f"{found.models} models"
+        yield Verdict(
+            *(claim.key, sample.measure.title, sample.setting, -1, found.value, found.low, found.high, f"from {at:g}", found.p),
+            matters=sample.measure.matters,
+            models=told,
+            few=_worded(found.few),
+            stand_in=other,
+            reduced=sample.reduced,
+        )
+
+
+def _ratio(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """NAS below manual by a factor: by the interval alone, which lies beyond it, short of it, or on both sides."""
+    far = -math.log10(float(claim.more["by"]))
+    for sample, other in _chosen(claim, samples):
+        found = difference(sample.values, sample.families)
+        verdict = _of_difference(claim.key, sample, -1, found, other)
+        if found.high is None or found.low is None:
+            yield verdict
+            continue
+        decided = HOLDS if found.high < far else DOES_NOT if found.low > far else UNKNOWN
+        note = "" if decided == HOLDS else f"×{10**far:.3g} was claimed" + (", which the interval holds" if decided == UNKNOWN else "")
+        yield Verdict(**{**vars(verdict), "p": None, "decided": decided, "note": note})
+
+
+def _through(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """Smaller by the probe, more vulnerable: τ of probe and vulnerability within families, over ways of attack."""
+    for sample, other in _chosen(claim, samples):
+        attacks = vulnerabilities(samples, sample.setting)
+        found = connected([sample.values], [one.oriented for one in attacks], sample.families)
+        yield _of_connection(claim, sample.setting, f"{sample.measure.title}, {_ways(len(attacks))}", -1, found, other, sample.reduced)
+
+
+def _together(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """Remark 3: vulnerable to one way of attack, vulnerable to the others."""
+    for setting in settings(samples):
+        attacks = vulnerabilities(samples, setting)
+        if len(attacks) > 1:
+            families = {model: family for one in attacks for model, family in one.families.items()}
+            found = connected([one.oriented for one in attacks], None, families)
+            yield _of_connection(claim, setting, f"each two of {_ways(len(attacks))}", 1, found, False, attacks[0].reduced)
+
+
+def _of_connection(claim: Claim, setting: Setting, what: str, sign: int, found: Any, other: bool, reduced: str) -> Verdict:
+    return Verdict(
+        *(claim.key, what, setting, sign, found.value, found.low, found.high, "τ", found.p),
+        matters=TAU,
+        models=f"{found.models} models",
+        few=_worded(found.few),
+        stand_in=other,
+        reduced=reduced,
+        note="within families",
+    )
+
+
+def vulnerabilities(samples: Samples, setting: Setting) -> list[Sample]:
+    """One sample a way of attack: of several attacks the first in claims.yaml that has models of both families, else the first."""
+    first: dict[str, Sample] = {}
+    for both in (True, False):
+        for measure in catalogue()[1].values():
+            sample = samples.of(measure).get(setting) if measure.of else None
+            if sample and not sample.saturated and (not both or {"nas", "manual"} <= set(sample.families.values())):
+                first.setdefault(measure.of, sample)
+    return [first[of] for of in ATTACKS if of in first]
+
+
+def settings(samples: Samples) -> list[Setting]:
+    """Data sets and protocols of attacks, those with most ways of attack first."""
+    count: dict[Setting, set[str]] = {}
+    for measure in catalogue()[1].values():
+        for setting in samples.of(measure) if measure.of else ():
+            count.setdefault(setting, set()).add(measure.of)
+    return sorted(count, key=lambda setting: (-len(count[setting]), setting))
+
+
+def _theorem(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """One input on which the bound is broken is enough; none broken is no proof."""
+    for sample, _ in _chosen(claim, samples):
+        n = sum(found.row.n or 0 for found in sample.rows)
+        broken = round(sum(found.value * (found.row.n or 0) for found in sample.rows))
+        if not n:
+            continue
+        low, high = wilson(broken, n)
+        note = f"broken on {broken} of {n} inputs" + ("" if broken else ", which is no proof")
+        yield Verdict(
+            *(claim.key, "input smoothness · √n ≤ parameter smoothness", sample.setting, -1, broken / n, low, high, "points"),
+            models=f"{len(sample.values)} models",
+            decided=DOES_NOT if broken else HOLDS,
+            reduced=sample.reduced,
+            note=f"{note}; weights are not normalised as it asks, and its proof bounds a row's L1 norm by 1/√n where it is 1 to √n",
+        )
+
+
+def _cells(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """Published normal cells among random ones of their own space: mean percentile, less 50."""
+    fact, sign = str(claim.more["fact"]), int(claim.more["sign"])
+    values = {}
+    for name in PUBLISHED:
+        cell = published.entry(name).genotype.normal
+        others = _random(len(cell.nodes), fact)
+        values[name] = [percentile(getattr(cell, fact), others) / 100]
+    found = against(values, 0.5)
+    yield Verdict(
+        *(claim.key, f"{fact} of nine cells among random ones", ("", ""), sign, found.value, found.low, found.high, "points", found.p),
+        matters=0.1,
+        models=f"{found.models} cells",
+        few=_worded(found.few),
+        note=f"percentile among {RANDOM_CELLS:,} random cells, less 50",
+    )
+
+
+@cache
+def _random(nodes: int, fact: str) -> tuple[float, ...]:
+    return tuple(float(getattr(one.normal, fact)) for one in random_genotypes(nodes, RANDOM_CELLS))
+
+
+def _variants(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """A variant of DARTS against DARTS: each search is one model."""
+    first, sign = str(claim.more["first"]), int(claim.more["sign"])
+    if not claim.measures:
+        yield from _of_searches(claim, samples.collected, first, sign)
+        return
+    for sample, other in _chosen(claim, samples):
+        families = {model: first if own == names.plain(first) else own for model, own in sample.families.items()}
+        if first in families.values():
+            found = difference(sample.values, families, first, "darts")
+            yield _of_difference(claim.key, sample, sign * sample.measure.sign, found, other)
+
+
+def _of_searches(claim: Claim, collected: Collected, first: str, sign: int) -> Iterator[Verdict]:
+    metric = str(claim.more["metric"])
+    by_setting: dict[Setting, tuple[dict[str, list[float]], dict[str, str], str]] = {}
+    for found in collected.select(kind="search", metric=metric):
+        search = Search(found.model, found.seed, found.place, found.params, None)
+        if math.isfinite(found.value) and search.variant in ("darts", first):
+            values, families, _ = by_setting.setdefault((found.dataset, found.row.protocol), ({}, {}, found.reduced))
+            name = f"{search.variant} {search.seed}"
+            values.setdefault(name, []).append(found.value)
+            families[name] = search.variant
+    measure = Measure(claim.key, metric.replace("/", " cell's "), "", metric, "more", matters=float(claim.more["matters"]))
+    for setting, (values, families, reduced) in by_setting.items():
+        found_here = difference(values, families, first, "darts")
+        sample = Sample(measure, setting, values, families, ())
+        yield Verdict(**{**vars(_of_difference(claim.key, sample, sign, found_here, False)), "reduced": reduced})
+
+
+def _worded(few: str) -> str:
+    """With families as they are called in print."""
+    return re.sub(r"\b(nas|darts\w*)\b", lambda found: _family(found[1]), few)
+
+
+def _family(name: str) -> str:
+    return names.FAMILIES[name].title if name in names.FAMILIES else names.model(name)
+
+
+def _ways(n: int) -> str:
+    return f"{n} ways of attack" if n != 1 else "one way of attack"
+
+
+def _tuples(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+
+
+def strongest(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """Of Remark 1's tests with a number, that whose p is smallest, then whose gap is largest."""
+    own = {claim.key for claim in catalogue()[0] if claim.remark == "Remark 1"}
+    there = [v for v in verdicts if v.key in own and v.value is not None and v.p is not None and not v.saturated]
+    return min(there, key=lambda v: (v.p if v.p is not None else 1.0, -abs(v.value or 0.0)), default=None)
+
+
+_TESTS: Mapping[str, Callable[[Claim, Samples], Iterator[Verdict]]] = {
+    "more": _families,
+    "less": _families,
+    "spread": _spread,
+    "below": _below,
+    "ratio": _ratio,
+    "through": _through,
+    "together": _together,
+    "theorem": _theorem,
+    "cells": _cells,
+    "variants": _variants,
+}

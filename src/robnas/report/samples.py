@@ -1,0 +1,181 @@
+"""What claims are tested on: of each model, data set and protocol a value a seed, taken from rows as claims.yaml says."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from robnas.comparison import means
+from robnas.report import names
+from robnas.report.collected import Collected, Found
+from robnas.report.paper import thefts
+from robnas.report.paper.over_seeds import Who, who
+from robnas.report.paper.variants import OWN, Variant, nearest, trainings, undefended
+
+Setting = tuple[str, str]
+"""Data set and protocol."""
+HARDENED = frozenset({"darts_v1", "darts_i", "darts_ii", "darts_iii"})
+"""Variants of DARTS: §5.2's were made to be harder to break, so they are no sample of what search makes."""
+UNBOUNDED = 0.5
+"""ε from which on every image is allowed: such rows check the attack, not the model."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """See claims.yaml."""
+
+    key: str
+    title: str
+    plugin: str
+    metric: str
+    worse: str
+    scale: str = "plain"
+    matters: float = 0.0
+    of: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    over: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()
+    prefer: Mapping[str, Any] = field(default_factory=dict)
+    slope: float | None = None
+    thefts: str = ""
+    when: str = ""
+
+    def read(self, value: float) -> float:
+        """A row's value as it is compared: logarithms of ratios, else itself."""
+        return (math.log10(value) if value > 0 else math.nan) if self.scale == "log" else value
+
+    @property
+    def sign(self) -> int:
+        """1 where more is more vulnerable."""
+        return 1 if self.worse == "more" else -1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measure under one data set and protocol.
+
+    values: model in print → a value a seed, as `Measure.read` has it. families: model → its family. rows: that it is from. saturated: why
+    there is no room for a difference, "" where there is.
+    """
+
+    measure: Measure
+    setting: Setting
+    values: dict[str, list[float]]
+    families: dict[str, str]
+    rows: tuple[Found, ...]
+
+    @property
+    def oriented(self) -> dict[str, list[float]]:
+        """Values so that more is more vulnerable."""
+        return {model: [self.measure.sign * v for v in values] for model, values in self.values.items()}
+
+    @property
+    def reduced(self) -> str:
+        """Why it is not at the paper's size."""
+        return next((found.reduced for found in self.rows if found.reduced), "")
+
+    @cached_property
+    def saturated(self) -> str:
+        """Of success rates alone."""
+        mean = list(means(self.values).values())
+        if self.measure.metric != "asr" or not mean:
+            return ""
+        if min(mean) >= 0.99:
+            return "nearly every input of every model is broken: no room for a difference"
+        return "hardly an input of any model is broken: no room for a difference" if max(mean) <= 0.01 else ""
+
+
+class Samples:
+    """All samples of a study. variants: whether DARTS-i, -ii, -iii are models among others, each search one model."""
+
+    def __init__(self, collected: Collected, variants: bool = False) -> None:
+        self.collected, self.variants = collected, variants
+        self._trained = trainings(collected)
+        self._made: dict[str, dict[Setting, Sample]] = {}
+
+    def of(self, measure: Measure) -> dict[Setting, Sample]:
+        """Data set and protocol → sample; {} where there are no rows."""
+        if measure.key not in self._made:
+            chosen = nearest(self._groups(measure), lambda found: float(any(found.params.get(k) != v for k, v in measure.prefer.items())))
+            made = {setting: self._sample(measure, setting, variant.rows) for setting, variant in chosen.items()}
+            self._made[measure.key] = {setting: sample for setting, sample in made.items() if sample.values}
+        return self._made[measure.key]
+
+    def _groups(self, measure: Measure) -> list[Variant]:
+        """Rows that differ in model, seed and what the mean is taken over."""
+        groups: dict[tuple[str, ...], list[Found]] = {}
+        for found in filter(undefended, self._rows(measure)):
+            told = {k: v for k, v in found.params.items() if k not in OWN and k not in measure.over and k not in measure.free}
+            key = (found.dataset, found.row.protocol, json.dumps(told, sort_keys=True, default=str), self._trained.get(found.place, ""))
+            groups.setdefault(key, []).append(found)
+        return [Variant(key[0], key[1], key[3].partition(" ")[0], tuple(own)) for key, own in groups.items()]
+
+    def _rows(self, measure: Measure) -> Iterable[Found]:
+        rows = [
+            found
+            for found in self.collected.select(plugin=measure.plugin, metric=measure.metric, params=measure.params)
+            if math.isfinite(found.value) and _when(found) == (measure.when or "after") and not _unbounded(found)
+        ]
+        if measure.thefts:
+            pairs = [pair for pair in thefts.of_victims(self.collected, rows) if thefts.same(pair) == (measure.thefts == "same")]
+            return self._less_replicas(pairs) if measure.thefts == "other" else [thefts.of_victim(pair) for pair in pairs]
+        return rows
+
+    def _less_replicas(self, pairs: Sequence[tuple[Found, Found]]) -> list[Found]:
+        """Each theft's value less the mean of all thefts by that replica: "with the replicate model fixed" (§3.2)."""
+        of: dict[tuple[Any, ...], list[float]] = {}
+        for replica, _ in pairs:
+            of.setdefault((who(replica), replica.params.get("budget"), replica.row.protocol, replica.dataset), []).append(replica.value)
+        out = []
+        for replica, victim in pairs:
+            mean = float(np.mean(of[who(replica), replica.params.get("budget"), replica.row.protocol, replica.dataset]))
+            told = thefts.of_victim((replica, victim))
+            out.append(replace(told, row=replace(told.row, value=replica.value - mean)))
+        return out
+
+    def _sample(self, measure: Measure, setting: Setting, rows: Sequence[Found]) -> Sample:
+        cells: dict[tuple[Who, Any], dict[str, list[Found]]] = {}
+        for found in rows:
+            model = who(found)
+            if self.variants or names.plain(model.model) not in {names.plain(one) for one in HARDENED}:
+                point = json.dumps([found.params.get(name) for name in measure.over])
+                cells.setdefault((model, (found.row.search_seed, found.row.train_seed)), {}).setdefault(point, []).append(found)
+        counted = Counter(point for points in cells.values() for point in points)
+        shared = {point for point, n in counted.items() if n == max(counted.values())}
+        values: dict[str, list[float]] = {}
+        families: dict[str, str] = {}
+        for (model, (search, _)), points in cells.items():
+            if shared <= set(points):
+                name = f"{model.title} {search}" if self.variants and search is not None else model.title
+                families[name] = names.plain(model.model) if self.variants else model.family
+                values.setdefault(name, []).append(_value(measure, {point: points[point] for point in shared}))
+        return Sample(measure, setting, values, families, tuple(rows))
+
+
+def _value(measure: Measure, points: Mapping[str, Sequence[Found]]) -> float:
+    """Of one training: the mean over points of a sweep, each as it is compared; or the slope over them."""
+    each = {point: float(np.mean([measure.read(found.value) for found in found_here])) for point, found_here in points.items()}
+    if measure.slope is None:
+        return float(np.mean(list(each.values())))
+    x = np.array([json.loads(point)[0] for point in each], dtype=np.float64)
+    if len(x) < 2:
+        return math.nan
+    return float(np.polyfit(x, list(each.values()), 1)[0]) * measure.slope
+
+
+def _when(found: Found) -> str:
+    """ "before" or "after" training, or "" of an epoch in between."""
+    at = str(found.params.get("at", ""))
+    return "" if at.startswith("epoch_") else "before" if at == "fit_start" or found.params.get("initialisation") else "after"
+
+
+def _unbounded(found: Found) -> bool:
+    eps = found.params.get("eps")
+    return found.row.metric == "asr" and found.row.norm != "l2" and (eps == "inf" or (isinstance(eps, (int, float)) and eps >= UNBOUNDED))
