@@ -43,18 +43,18 @@ class Written(NamedTuple):
     image: str = ""
 
 
-def write(exhibit: Exhibit, folder: Path) -> Written:
-    """Into folder/figures and folder/tables. Raises OSError; whatever the figure's drawing raises."""
+def write(exhibit: Exhibit, folder: Path, address: str = "") -> Written:
+    """Into folder/figures and folder/tables. address: of `folder` on the page. Raises OSError; whatever the figure's drawing raises."""
     name = re.sub(r"[^a-z0-9.-]+", "-", exhibit.key.lower()).strip("-.") or "exhibit"
     written = Written()
     if exhibit.figure is not None:
         image = svg(exhibit.figure, name)
         atomic.write(folder / "figures" / f"{name}.svg", image)
-        written = written._replace(svg=f"figures/{name}.svg", image=image)
+        written = written._replace(svg=f"{address}figures/{name}.svg", image=image)
     if exhibit.table is not None and exhibit.table.rows:
         atomic.write(folder / "tables" / f"{name}.csv", as_csv(exhibit.table))
         atomic.write(folder / "tables" / f"{name}.tex", as_tex(exhibit))
-        written = written._replace(csv=f"tables/{name}.csv", tex=f"tables/{name}.tex")
+        written = written._replace(csv=f"{address}tables/{name}.csv", tex=f"{address}tables/{name}.tex")
     return written
 
 

@@ -16,7 +16,7 @@ from robnas.report.exhibit import Cell, Entry, Exhibit, Table, number
 from robnas.statistics import student
 
 MOST = 4
-"""Settings of one attack that the matrix shows; a sweep over more has a figure of its own."""
+"""Settings of one attack that the matrix shows; of a sweep over more it shows the one in the middle, and a figure has them all."""
 PROTOCOLS = ("sound", "paper", "artifact", "custom")
 """In this order."""
 
@@ -78,7 +78,7 @@ def exhibit(collected: Collected, attacks: Sequence[Found], dataset: str, protoc
         + ("" if several else "Each number with its 95% interval over inputs. ")
         + "The strip below a number is that interval: percentages from 0 to 100, others from the column's lowest end to its highest. "
         "An arrow in a head points to where a model is easier to break. Hatched: not measured. "
-        + (f"Not shown: {', '.join(more)}; see tables/ and the figures below. " if more else "")
+        + (f"Not shown: {', '.join(more)}, which have figures below. " if more else "")
         + ("† at reduced size: shows that it runs, not what the paper's models would do. " if _reduced(table) else "")
     )
     where = f"{names.data(dataset)}, {protocol} protocol"
@@ -98,7 +98,8 @@ def of_attacks(collected: Collected, attacks: Sequence[Found], trained: Sequence
         if column in by_column:
             by_column[column][attacked(collected, found)].append(found)
     models = sorted({pair for cells in by_column.values() for pair in cells}, key=lambda pair: names.order(*pair))
-    clean, size = _by_model(trained, "accuracy"), _by_model(trained, "parameters")
+    mine = _own(attacks, trained)
+    clean, size = _by_model(mine, "accuracy"), _by_model(mine, "parameters")
     heads = {"parameters": "trainable parameters", "clean, %": "accuracy on clean test images, trained without any attack"}
     heads |= head(chosen)
     rows: list[tuple[Entry, ...]] = []
@@ -110,7 +111,7 @@ def of_attacks(collected: Collected, attacks: Sequence[Found], trained: Sequence
 
 
 def choose(count: Mapping[Column, Collection[object]]) -> tuple[list[Column], list[str]]:
-    """The columns, attack by attack; of an attack with more than MOST settings those that most models have, the strongest of equals.
+    """The columns, attack by attack; of an attack with more than MOST settings that in the middle of those that most models have.
 
     count: column → the models that have it.
     """
@@ -121,10 +122,11 @@ def choose(count: Mapping[Column, Collection[object]]) -> tuple[list[Column], li
     for plugin in sorted(plugins, key=_place):
         there = [column for column in count if column.plugin == plugin]
         models = {s: max(len(count[column]) for column in there if column.setting == s) for s in plugins[plugin]}
-        own = sorted(models, key=lambda s: (-models[s], -settings.size(s)))
-        kept = sorted(own[:MOST], key=lambda s: (settings.size(s), s))
-        if len(own) > MOST:
-            more.append(f"{len(own) - MOST} more settings of {names.plugin(plugin)}")
+        kept = sorted(models, key=lambda s: (settings.size(s), s))
+        if len(kept) > MOST:
+            more.append(f"{len(kept) - 1} more settings of {names.plugin(plugin)}")
+            complete = [s for s in kept if models[s] == max(models.values())]
+            kept = [complete[len(complete) // 2]]
         order = {metric: i for i, metric in enumerate(MEASURES)}
         chosen += [c for s in kept for c in sorted(there, key=lambda c: order.get(c.metric, 9)) if c.setting == s]
     return chosen, more
@@ -204,6 +206,19 @@ def _counts(found: Found) -> bool:
     if settings.unbounded(found.params):
         return found.row.metric == "median_distance"
     return found.row.metric in MEASURES and found.row.metric != "median_distance"
+
+
+def _own(attacks: Sequence[Found], trained: Sequence[Found]) -> list[Found]:
+    """The trainings that the attacks were on, as far as that can be known: the same run folder, else the same protocol, else any."""
+    places, protocols = {found.place for found in attacks}, {found.row.protocol for found in attacks}
+    by_model: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    for found in trained:
+        by_model[found.model, found.family].append(found)
+    out = []
+    for rows in by_model.values():
+        own = [found for found in rows if found.place in places and not found.treatment]
+        out += own or [found for found in rows if found.row.protocol in protocols] or rows
+    return out
 
 
 def _by_model(rows: Iterable[Found], metric: str) -> dict[tuple[str, str], list[Found]]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from robnas._version import __version__
-from robnas.report import against, files, names, paper, provenance, tradeoff
+from robnas.report import against, claims, claims_table, files, finding, names, paper, provenance, tradeoff
 from robnas.report import beyond as further
 from robnas.report.collected import Collected, Note
 from robnas.report.exhibit import Exhibit
 from robnas.report.matrix import matrices
 from robnas.report.page import Page, Section
+from robnas.report.verdicts import Verdict
 
 Progress = Callable[[str], None]
 
@@ -26,7 +28,7 @@ def page(collected: Collected, folder: Path, to_root: str = ".", progress: Progr
         *maker.finding(),
         Section("matrix", "Models × attacks", MATRIX, maker.written(found)),
         *maker.optional("trade-off", "Robust, or accurate?", TRADE_OFF, lambda: tradeoff.exhibits(collected, found)),
-        *maker.optional("claims", "Which claims of the paper hold", CLAIMS, lambda: claims(collected)),
+        *maker.optional("claims", "Which claims of the paper hold", CLAIMS, lambda: claims_table.exhibits(maker.verdicts)),
         *maker.optional("beyond", "What predicts robustness", BEYOND, lambda: beyond(collected, maker)),
         Section("paper", "The paper's tables and figures", PAPER, maker.written(maker.papers())),
         *maker.optional("published", "Ours against published", PUBLISHED, lambda: [against.exhibit(collected)]),
@@ -112,14 +114,22 @@ class Maker:
             out.append(exhibit)
         return out
 
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """Every claim, tested once."""
+        self.progress("claims")
+        return claims.judge(self.collected)
+
     def finding(self) -> list[Section]:
-        """What was found, in a sentence."""
-        return []
+        """What was found, in a sentence, and what must be known beside it."""
+        said: list[str] = []
 
+        def make() -> Exhibit:
+            said.extend(finding.sentences(self.collected, self.verdicts))
+            return Exhibit("finding", "", "", "")
 
-def claims(collected: Collected) -> list[Exhibit]:
-    """The claims table."""
-    return []
+        self.one("finding", make)
+        return [Section("finding", "What was found", lead=tuple(said[:1]), notes=tuple(said[1:]))] if said else []
 
 
 def beyond(collected: Collected, maker: Maker) -> list[Exhibit]:

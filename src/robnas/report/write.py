@@ -35,7 +35,8 @@ def main(words: list[str]) -> None:
     else:
         from robnas.report.compare import compare
 
-        written, collected = compare(options.folders[0], options.folders[1], options.out)
+        first, second = (collect(Path(folder)) for folder in options.folders)
+        written, collected = compare(first, second, options.out), second
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     for note in collected.notes[:5]:
