@@ -274,15 +274,8 @@ def _kill_when(cluster, running, store, checkpoints=2):
 def test_rows_are_those_of_the_pool_though_a_node_was_killed(cluster, tmp_path):
     """Real commands, no file system in common: a training that is cut off and goes on elsewhere, an attack on what it made."""
     few = ["--config", "digits.yaml", "--wandb=off", "--trainer.limit_train_batches=4", "--trainer.limit_test_batches=1"]
-    fit = [
-        "fit",
-        "--config",
-        "classify.yaml",
-        "--model.network=vgg",
-        "--trainer.max_epochs=12",
-        "--trainer.enable_progress_bar=false",
-        *few,
-    ]
+    few += ["--trainer.max_epochs=6", "--trainer.limit_val_batches=1", "--trainer.enable_progress_bar=false"]
+    fit = ["fit", "--config", "classify.yaml", "--model.network=vgg", *few]
     attack = ["--config", "pgd.yaml", "--config", "digits.yaml", "--trainer.limit_test_batches=1", "--wandb=off"]
     (fitted,) = Pool(workers=1, folder=Path("runs/pool/.pool"), threads=1, quiet=True).run([[*fit, "--runs=runs/pool"]])
     assert fitted.good, fitted.log.read_text()
