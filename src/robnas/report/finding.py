@@ -42,7 +42,8 @@ def headline(found: Superiority, setting: Setting, attacks: Sequence[Sample]) ->
     """ "NAS models are more vulnerable than manual ones in 71% [58, 84] of pairs (…)"."""
     where = f"on {names.data(setting[0])} by the {setting[1]} protocol"
     if found.value is None or found.low is None or found.high is None or found.p is None:
-        return f"Whether NAS made models easier to break cannot be said {where}: {found.few.replace(' nas', ' NAS') or 'no attack on both families'}."
+        why = found.few.replace(" nas", " NAS") or "no attack on both families"
+        return f"Whether NAS made models easier to break cannot be said {where}: {why}."
     share = f"{100 * found.value:.0f}% [{100 * found.low:.0f}, {100 * found.high:.0f}] of pairs"
     ways = ", ".join(one.measure.of for one in attacks)
     of = f"{found.models[0]} NAS and {found.models[1]} manual architectures, {ways}; p = {found.p:.2g}"
