@@ -79,6 +79,8 @@ CASES = {
     "new attack import": "'import' is no name for a module",
     "new attack mine --shape evasoin": "unknown shape 'evasoin'. Did you mean 'evasion'?",
     "new attack pgd": "the attack 'pgd' exists already",
+    "new probe zero_cost": "the probe 'zero_cost' exists already",
+    "new probe mine --shape backdoor": "--shape: 'backdoor' is of attacks; a probe has none",
     "cell dartz": "Did you mean 'darts'?",
 }
 

@@ -1,4 +1,4 @@
-"""`robnas list` and `robnas new attack`: what is there, and something to start from."""
+"""`robnas list` and `robnas new`: what is there, and something to start from."""
 
 import json
 import re
@@ -215,6 +215,31 @@ def test_the_test_of_a_new_attack_passes(shape, passed, capsys, elsewhere):
     ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select=E,F,W,I,UP,B,PT,SIM", "--line-length=140", "."]
     done = subprocess.run(ruff, cwd=elsewhere / "robnas-fast-sign", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_a_new_probe_is_a_package_whose_test_passes_and_which_measures(capsys, elsewhere, monkeypatch):
+    said = robnas("new probe own_steepness", capsys)
+    assert said.out.endswith("&& robnas probe RUN… --config robnas-own-steepness/own_steepness.yaml\n")
+    folder = elsewhere / "robnas-own-steepness"
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"] == {"robnas.probes": {"own_steepness": "robnas_own_steepness:OwnSteepness"}}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert "2 passed" in done.stdout, done.stdout
+    ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select=E,F,W,I,UP,B,PT,SIM", "--line-length=140", "."]
+    done = subprocess.run(ruff, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    monkeypatch.syspath_prepend(str(folder))
+    config = (
+        (folder / "own_steepness.yaml").read_text().replace("class_path: own_steepness", "class_path: robnas_own_steepness.OwnSteepness")
+    )
+    (elsewhere / "here.yaml").write_text(config)
+    said = robnas(f"fit --config classify.yaml --config here.yaml --model.network=resnet {SMALL}", capsys)
+    assert said.status == 0, said
+    (row,) = [row for row in Rows(elsewhere / "runs/classify/latest/results.jsonl").read() if row.params.get("at") == "fit_end"]
+    assert (row.plugin, row.metric, row.n) == ("ownsteepness", "gradient_norm", 256)
+    assert row.ci[0] < row.value < row.ci[1]
 
 
 SMALL = "--config digits.yaml --wandb=off --trainer.accelerator=cpu --trainer.max_epochs=1 --trainer.limit_train_batches=2"

@@ -1,4 +1,4 @@
-"""`robnas new attack NAME`: an installable plug-in package to start from."""
+"""`robnas new attack|probe NAME`: an installable plug-in package to start from."""
 
 import keyword
 import re
@@ -10,7 +10,7 @@ from robnas import plugins
 from robnas.errors import UserError, require, unknown
 from robnas.words import Parser
 
-KINDS = ("attack",)
+KINDS = ("attack", "probe")
 SHAPES = {
     "evasion": "an image is moved",
     "membership": "a score per input",
@@ -20,21 +20,23 @@ SHAPES = {
 }
 """Shape of an attack → what its author writes."""
 FILES = {"module.py": "robnas_{name}.py", "config.yaml": "{name}.yaml", "test.py": "test_{name}.py"}
-"""Template in `templates/<shape>` → file of the package."""
+"""Template in `templates/<shape>`, or `templates/probe` → file of the package."""
 
 
 def main(words: list[str]) -> None:
-    """`robnas new attack NAME [--shape SHAPE] [--out DIR]`. Raises UserError."""
+    """`robnas new attack|probe NAME [--shape SHAPE] [--out DIR]`. Raises UserError."""
     parser = Parser("robnas new", description="A plug-in package to start from: class, pyproject, config and test.")
-    parser.add_argument("kind", metavar="attack", help="what the plug-in adds")
+    parser.add_argument("kind", metavar="KIND", help=f"what the plug-in adds: {' or '.join(KINDS)}")
     parser.add_argument("name", metavar="NAME", help="its short name in configs, such as my_attack")
     shapes = ", ".join(f"{shape} ({writes})" for shape, writes in SHAPES.items())
-    parser.add_argument("--shape", default="evasion", metavar="SHAPE", help=f"what its author writes: {shapes}")
+    parser.add_argument("--shape", metavar="SHAPE", help=f"of an attack, what its author writes: {shapes}; evasion unless given")
     parser.add_argument("--out", default=".", metavar="DIR", help="where the package's folder is made (the current folder)")
     options = parser.parse_args(words)
     if options.kind not in KINDS:
         raise unknown("kind of plug-in", options.kind, KINDS)
-    folder = attack(options.name, Path(options.out), options.shape)
+    require(options.kind == "attack" or options.shape is None, f"--shape: {options.shape!r} is of attacks; a {options.kind} has none")
+    shape = options.shape or "evasion"
+    folder = attack(options.name, Path(options.out), shape) if options.kind == "attack" else probe(options.name, Path(options.out))
     name = options.name
     print(f"{folder}: {', '.join(sorted(p.name for p in folder.iterdir()))}")
     first = (folder / f"{name}.yaml").read_text("utf-8").partition("\n")[0].removeprefix("# ")
@@ -49,17 +51,27 @@ def attack(name: str, out: Path = Path(), shape: str = "evasion") -> Path:
     """
     if shape not in SHAPES:
         raise unknown("shape", shape, SHAPES)
+    return _package("attack", name, out, shape)
+
+
+def probe(name: str, out: Path = Path()) -> Path:
+    """As `attack`, without a shape: the author of a probe writes `measure`."""
+    return _package("probe", name, out, "probe")
+
+
+def _package(kind: str, name: str, out: Path, template: str) -> Path:
+    group = f"robnas.{kind}s"
     valid = re.fullmatch(r"[a-z][a-z0-9_]*", name) is not None and not keyword.iskeyword(name)
-    require(valid, f"NAME: {name!r} is no name for a module: small letters, digits and _ are, such as 'my_attack'")
-    if (taken := plugins.available("robnas.attacks").get(name)) is not None:
-        raise UserError(f"NAME: the attack {name!r} exists already, in {taken.provider}")
+    require(valid, f"NAME: {name!r} is no name for a module: small letters, digits and _ are, such as 'my_{kind}'")
+    if (taken := plugins.available(group).get(name)) is not None:
+        raise UserError(f"NAME: the {kind} {name!r} exists already, in {taken.provider}")
     dashed = name.replace("_", "-").strip("-")
     folder = out / f"robnas-{dashed}"
     if folder.exists():
         raise UserError(f"{folder} exists already; nothing is overwritten")
-    values = {"name": name, "dashed": dashed, "cls": "".join(part.capitalize() for part in name.split("_"))}
+    values = {"name": name, "dashed": dashed, "cls": "".join(part.capitalize() for part in name.split("_")), "group": group}
     templates = resources.files("robnas") / "templates"
-    made = {file.format(name=name): templates / shape / f"{template}.txt" for template, file in FILES.items()}
+    made = {file.format(name=name): templates / template / f"{source}.txt" for source, file in FILES.items()}
     made["pyproject.toml"] = templates / "pyproject.toml.txt"
     written = {file: Template(source.read_text("utf-8")).substitute(values) for file, source in made.items()}
     folder.mkdir(parents=True)
