@@ -32,7 +32,13 @@ def main(words: list[str]) -> int:
     parser.add_argument("--executor", choices=EXECUTORS, default="local", help="where jobs run: this machine, or a Ray cluster")
     parser.add_argument("--workers", type=int, metavar="N", help="jobs at a time (default: one a GPU, else one a core)")
     parser.add_argument("--gpus", type=float, metavar="SHARE", help="with ray: of a GPU, for each job (default: 0, jobs on CPUs)")
-    parser.add_argument("--address", metavar="HOST:PORT", help="with ray: of the cluster (default: RAY_ADDRESS, else one on this machine)")
+    parser.add_argument(
+        "--ray-address",
+        "--address",
+        dest="address",
+        metavar="HOST:PORT",
+        help="with ray: of the cluster (default: RAY_ADDRESS, else one on this machine)",
+    )
     parser.add_argument("--store", metavar="URI", help="with ray: where run folders come and go, if nodes share no file system")
     parser.add_argument("--dry-run", action="store_true", help="print the graph, its size and its cost; do nothing")
     parser.add_argument("--jobs", action="store_true", help="with --dry-run: each command, too")
