@@ -12,7 +12,7 @@ from robnas.results import Row, Rows
 
 NAS = ("amoebanet", "darts", "drnas", "enas", "nasnet", "pc_darts", "pdarts", "sgas", "snas", "random")
 MANUAL = ("bit", "densenet", "dla", "resnet", "resnext", "vgg", "wide_resnet")
-FAMILY = dict.fromkeys(NAS, "nas") | dict.fromkeys(MANUAL, "manual")
+FAMILY = dict.fromkeys((*NAS, "darts_i", "darts_ii", "darts_iii"), "nas") | dict.fromkeys(MANUAL, "manual")
 PGD = {"eps": 8 / 255, "step_size": 2 / 255, "steps": 7, "n_restarts": 5, "goal": "least_likely", "norm": "linf"}
 DIFFERENT = 0.15
 """How much more NAS models break than manual ones, in these rows."""

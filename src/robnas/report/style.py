@@ -20,8 +20,10 @@ SMALL, TEXT = 8, 9
 """Font sizes, in points."""
 WIDTH = 10.5
 """Of a figure across the page, in inches."""
-ROW = 0.21
-"""Of a model's row in `forest`, in inches."""
+ROW, TIGHT = 0.21, 0.12
+"""Of a model's row in `forest`, in inches; where there are more than `MANY`."""
+MANY = 40
+"""Models beyond which rows are tight."""
 FEW = 6
 """Curves of which each has its intervals."""
 LABELLED = 20
@@ -104,7 +106,7 @@ def jitter(n: int, width: float = 0.5) -> NDArray[np.float64]:
 
 def forest_height(models: int, families: int = 2) -> float:
     """Inches that `forest` needs, labels included."""
-    return 0.75 + ROW * (models + 0.7 * max(0, families - 1) + 1)
+    return 0.75 + (ROW if models <= MANY else TIGHT) * (models + 0.7 * max(0, families - 1) + 1)
 
 
 def places(models: Sequence[tuple[str, str]]) -> dict[str, float]:
@@ -141,7 +143,7 @@ def forest(
     for mark in marks:
         _row(axes, y[mark.model], mark)
     axes.set_yticks(list(y.values()), [words(names.model(mark.model)) for mark in marks] if named else [""] * len(y))
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, labelsize=SMALL if len(y) <= MANY else SMALL - 2.5)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(max(y.values(), default=0) + 0.8, -0.8)
     if limits:

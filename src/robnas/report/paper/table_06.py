@@ -16,12 +16,14 @@ from robnas.report.paper.variants import PROTOCOLS
 from robnas.units import fraction
 
 NOT_RUN = "not run"
+MEASURES = ("asr", "auc", "ace", "cad")
+"""By which the rows of an attack are found, one or two a run."""
 
 
 def exhibit(collected: Collected) -> Exhibit:
     """A row a setting; "≠" stands before what is not as the paper has it."""
     entries = lines()
-    used = {i: {protocol: of_runs(collected, line, protocol) for protocol in PROTOCOLS} for i, line in enumerate(entries)}
+    used = {i: of_runs(collected, line) for i, line in enumerate(entries)}
     there = [protocol for protocol in PROTOCOLS if any(used[i][protocol] for i in used)]
     columns = ("parameter", "paper", "config of the protocol `paper`", *(f"used: {protocol}" for protocol in there))
     rows: list[tuple[Entry, ...]] = []
@@ -65,28 +67,35 @@ def of_config(line: Mapping[str, Any]) -> Any:
     return found
 
 
-def of_runs(collected: Collected, line: Mapping[str, Any], protocol: str) -> list[Any]:
-    """The values that runs of a protocol used, each once."""
-    if "used" not in line:
-        return []
-    rows = [found for found in _rows(collected, line["rows"]) if found.row.protocol == protocol]
-    name = line["at"].rpartition(".")[2]
-    if line["used"] == "params":
-        return _once(found.params.get(name) for found in rows)
-    return _once(in_config(found.run.config, name) for found in {found.place: found for found in rows}.values())
+def of_runs(collected: Collected, line: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Protocol → the values that its runs used, each once."""
+    found: dict[str, dict[str, Found]] = {protocol: {} for protocol in PROTOCOLS}
+    for row in _rows(collected, line["rows"]) if "used" in line else []:
+        own = found.setdefault(row.row.protocol, {})
+        own[row.place if line["used"] == "config" else str(len(own))] = row
+    name = line.get("at", "").rpartition(".")[2]
+    read = _argument if line.get("used") == "params" else _of_run
+    return {protocol: _once(read(row, name) for row in rows.values()) for protocol, rows in found.items()}
+
+
+def _argument(found: Found, name: str) -> Any:
+    return found.params.get(name)
+
+
+def _of_run(found: Found, name: str) -> Any:
+    return in_config(found.run.config, name)
 
 
 def _rows(collected: Collected, wanted: Mapping[str, Any]) -> list[Found]:
     """One a measurement: attacks by ASR, AUC, ACE or CAD; plain and adversarial trainings by accuracy."""
-    wants = dict(wanted)
-    adversarial, plugins, goals = wants.get("adversarial", False), wants.get("plugin"), wants.get("goal")
+    adversarial, plugins, goals = wanted.get("adversarial", False), wanted.get("plugin"), wanted.get("goal")
     if adversarial or plugins == ["accuracy"]:
         rows = [found for found in collected.select(metric="accuracy", kind="train", plugin="accuracy") if not found.treatment]
         return [found for found in rows if ("AdversarialClassifier" in found.run.config) == adversarial]
-    rows = collected.select(metric=("asr", "auc", "ace", "cad"), kind="attack", plugin=plugins)
-    rows = [found for found in rows if not {"after", "control"} & set(found.params)]
+    every = [found for metric in MEASURES for found in collected.select(metric=metric, kind="attack", plugin=plugins)]
+    rows = [found for found in every if not {"after", "control"} & set(found.params)]
     rows = [found for found in rows if goals is None or found.params.get("goal") in goals]
-    return [found for found in rows if "strategy" not in wants or found.params.get("strategy") in wants["strategy"]]
+    return [found for found in rows if "strategy" not in wanted or found.params.get("strategy") in wanted["strategy"]]
 
 
 def in_config(text: str, name: str) -> Any:

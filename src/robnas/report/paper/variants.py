@@ -98,10 +98,10 @@ def printed(collected: Collected, metric: str, where: str) -> dict[str, dict[str
 
 
 def radius(eps: Any) -> str:
-    """ "8/255"; "∞" where there is no bound."""
+    """ "8/255"; "0.015" where it is no whole number of 255ths; "∞" where there is no bound."""
     if not isinstance(eps, int | float):
         return "∞"
-    return f"{255 * eps:.3g}/255"
+    return f"{255 * eps:.0f}/255" if abs(255 * eps - round(255 * eps)) < 1e-6 else f"{eps:.3g}"
 
 
 def in_words(params: dict[str, Any]) -> str:
@@ -113,7 +113,7 @@ def in_words(params: dict[str, Any]) -> str:
         said.append(f"ε = {params['eps']}")
     if "steps" in params:
         step = f" of {radius(params['step_size'])}" if isinstance(params.get("step_size"), int | float) else ""
-        said.append(f"{params['steps']} steps{step}")
+        said.append(f"{params['steps']} step{'s' * (params['steps'] != 1)}{step}")
     if isinstance(params.get("n_restarts"), int) and params["n_restarts"] > 1:
         said.append(f"{params['n_restarts']} restarts")
     if "n_queries" in params:
