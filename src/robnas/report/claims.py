@@ -246,7 +246,7 @@ def _cells(claim: Claim, samples: Samples) -> Iterator[Verdict]:
         values[name] = [percentile(getattr(cell, fact), others) / 100]
     found = against(values, 0.5)
     yield Verdict(
-        *(claim.key, f"{fact} of nine cells among random ones", ("", ""), sign, found.value, found.low, found.high, "points", found.p),
+        *(claim.key, f"{fact} of nine cells among random ones", ("", ""), sign, found.value, found.low, found.high, "percentiles", found.p),
         matters=0.1,
         models=f"{found.models} cells",
         few=_worded(found.few),

@@ -103,6 +103,8 @@ def said(value: float | None, unit: str, bare: bool = False) -> str:
         return "∞"
     if unit == "points":
         text = f"{100 * value:.1f}" if bare else f"{100 * value:+.1f} points"
+    elif unit == "percentiles":
+        text = f"{100 * value:.0f}" if bare else f"{100 * value:+.0f} percentiles"
     elif unit == "ratio":
         text = f"{10**value:.3g}" if bare else f"×{10**value:.3g}"
     else:
