@@ -16,7 +16,7 @@ robnas {__version__}: searches, trains, attacks, explains and hardens neural arc
                                   train or evaluate what the config's model says
   robnas attack|probe RUN… [--config F …]
                                   evaluate run folders, or a model given in a config
-  robnas list [attacks|defences|probes|searchers|evaluators|models|data|genotypes|configs|runs] [--json] [--check]
+  robnas list [attacks|defences|probes|searchers|evaluators|models|data|genotypes|configs|studies|runs] [--json] [--check]
                                   what is there; --check imports every plug-in
   robnas cell NAME|FILE|- [--help]
                                   depth, width, skips, size and picture of an architecture

@@ -136,6 +136,10 @@ def _genotypes(check: bool) -> list[Entry]:
     return [{"name": name, "about": published.entry(name).about} for name in published.names()]
 
 
+def _studies(check: bool) -> list[Entry]:
+    return [{"name": name, "about": _comment(path)} for name, path in files.studies().items()]
+
+
 def _configs(check: bool) -> list[Entry]:
     return [{"name": name, "about": _comment(path)} for name, path in files.shipped().items()]
 
@@ -240,6 +244,7 @@ KINDS: dict[str, Callable[[bool], list[Entry]]] = {
     "data": _plugins("robnas.data"),
     "genotypes": _genotypes,
     "configs": _configs,
+    "studies": _studies,
     "runs": lambda check: _runs("runs"),
 }
 """What can be listed → its entries; the argument: whether to import it."""

@@ -63,6 +63,8 @@ def main(words: list[str]) -> int:
         out = f" --out {options.out}" if options.out else ""
         print(f"robnas: stopped; the same command goes on: robnas study {options.file}{out}", file=sys.stderr)
         return 130
+    finally:
+        locks.release(folder)
 
 
 def run(plan: Plan, folder: Path, executor: Executor) -> int:
@@ -113,7 +115,7 @@ def _report(folder: Path) -> None:
     from robnas.report.write import report
 
     try:
-        written, _ = report(folder)
+        written = report(folder)[0]
         print(f"report: {written}")
     except UserError as error:
         print(f"robnas: no report: {error}", file=sys.stderr)

@@ -57,6 +57,7 @@ class _Graph:
         self.study, self.folder, self.wandb = study, folder, wandb
         self.shared = [f"--runs={folder}", f"--wandb={wandb}"]
         self.found: dict[str, PlannedJob] = {}
+        self.trained: dict[tuple[str, str, str, int], list[PlannedJob]] = {}  # by training, protocol, data set, seed
 
     def jobs(self) -> list[PlannedJob]:
         for block, protocol, data in self._each("search"):
@@ -74,12 +75,15 @@ class _Graph:
             for seed in block.seeds[protocol][rank : rank + 1]:
                 for model, varied in product(block.models, variations(block)):
                     for network, label in self._networks(self.study.models[model], protocol, data):
-                        self._add(self._training(block, protocol, data, seed, self.study.models[model], network, label, varied))
+                        job = self._training(block, protocol, data, seed, self.study.models[model], network, label, varied)
+                        self.trained.setdefault((block.name, protocol, data, seed), []).append(job)
+                        self._add(job)
             return
         for training in (self.study.block("train", name) for name in block.of):
             for seed in training.seeds.get(protocol, ())[rank : rank + 1]:
                 if seed in block.seeds[protocol] and data in training.data + (("",) if not training.data else ()):
-                    of = [job for job in self._trained(training, protocol, data, seed) if job.model in block.models]
+                    there = self.trained.get((training.name, protocol, data, seed), [])
+                    of = [job for job in there if job.model in block.models]
                     groups = [of] if block.together else [[job] for job in of]
                     for group, varied in product([g for g in groups if g], variations(block)):
                         self._add(self._about(block, protocol, data, seed, group, training.name if len(block.of) > 1 else "", varied))
@@ -203,11 +207,6 @@ class _Graph:
 
     def _reduced(self, needs: Iterable[str]) -> bool:
         return any(self.found[need].reduced for need in needs)
-
-    def _trained(self, training: Block, protocol: str, data: str, seed: int) -> list[PlannedJob]:
-        asked = data or dataset_of(training.layers(protocol))
-        own = [job for job in self.found.values() if job.kind == "train" and job.id.split("/")[3] == training.name]
-        return [job for job in own if (job.protocol, job.dataset, job.seed) == (protocol, asked, seed)]
 
 
 def variations(block: Block) -> list[dict[str, Any]]:

@@ -1,0 +1,186 @@
+"""`robnas study`: what it prints, what it refuses, how it ends; and that kills at any moment change nothing."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from test_study_file import GOOD
+from test_study_run import Fake
+
+from robnas.errors import UserError
+from robnas.study import command
+from robnas.study.local import cores, gpus, local
+
+
+@pytest.fixture
+def faked(tmp_path, monkeypatch):
+    """The study file, in a folder of its own; jobs are run by nobody."""
+    monkeypatch.chdir(tmp_path)
+    Path("some.yaml").write_text(GOOD)
+
+    def fake(**arguments):
+        class Entered(Fake):
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *error):
+                self.left = True
+
+        executor = Entered(Path("runs/some"), **arguments)
+        monkeypatch.setattr(command, "local", lambda folder, workers, threads: executor)
+        return executor
+
+    return fake
+
+
+def test_a_study_is_run_and_leaves_its_plan_and_its_file(faked, capsys):
+    executor = faked()
+    assert command.main(["some.yaml"]) == 0
+    assert len(executor.ran) == 30
+    assert executor.left
+    assert json.loads(Path("runs/some/plan.json").read_text())["file"] == "some.yaml"
+    assert "30 of 30 jobs done" in capsys.readouterr().out
+    again = faked()
+    assert command.main(["runs/some/study.yaml", "--out", "runs/some"]) == 0  # its copy is the same study
+    assert again.ran == []
+
+
+def test_what_failed_is_told_and_is_the_exit_status(faked, capsys):
+    faked(broken={"attack/darts/1/pgd": 2})
+    assert command.main(["some.yaml"]) == 1
+    assert "robnas: attack/darts/1/pgd failed: data: there is none; log: runs/some/.pool/log" in capsys.readouterr().err
+
+
+def test_interrupted_it_says_in_a_line_how_to_go_on(faked, capsys):
+    faked(stop=3)
+    assert command.main(["some.yaml", "--out", "runs/some"]) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "robnas: stopped; the same command goes on: robnas study some.yaml --out runs/some"
+
+
+def test_a_folder_is_one_studys_and_one_processes(faked):
+    faked()
+    command.main(["some.yaml"])
+    Path("other.yaml").write_text(GOOD.replace("study: some", "study: other"))
+    with pytest.raises(UserError, match="runs/some holds the study 'some'; 'other' needs a folder of its own"):
+        command.main(["other.yaml", "--out", "runs/some"])
+    code = "import sys, pathlib, robnas.locks as l; l.acquire(pathlib.Path('x')); print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        with pytest.raises(UserError, match=f"x is in use by process {holder.pid} on"):
+            command.main(["some.yaml", "--out", "x"])
+        holder.stdin.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["some.yaml", "--workers", "0"], "--workers: 0 is not at least 1"),
+        (["some.yaml", "--executor", "slurm"], "slurm"),
+        (["some.yaml", "--store", "s3://x"], "--store belongs to --executor ray"),
+        (["some.yaml", "--jobs"], "--jobs belongs to --dry-run"),
+        (["sme.yaml"], "unknown study 'sme.yaml'"),
+    ],
+)
+def test_wrong_words_are_one_line_and_leave_nothing(faked, words, said):
+    with pytest.raises(UserError, match=said):
+        command.main(words)
+    assert not Path("runs").exists()
+
+
+def test_a_dry_run_does_nothing_and_imports_no_torch(tmp_path):
+    code = (
+        "import sys; from robnas.study import command; command.main(['quickstart', '--dry-run', '--jobs']); print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path).stdout.splitlines()
+    assert said[-1] == "False"
+    assert "  train/darts/0/clean: robnas fit --config classify.yaml" in "\n".join(said)
+    assert not list(tmp_path.iterdir())
+
+
+def test_each_job_has_a_gpu_or_its_cores(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-7")
+    assert gpus() == ["2", "GPU-7"]
+    assert local(tmp_path).slots == 2
+    assert local(tmp_path, workers=4).slots == 4
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert gpus() == []
+    assert (local(tmp_path).slots, local(tmp_path).threads) == (cores(), 1)
+    assert (local(tmp_path, 3, 2).slots, local(tmp_path, 3, 2).threads) == (3, 2)
+
+
+MINUTE = """
+study: minute
+overlays: [digits.yaml]
+flags: {data.members: 0.5, data.augment: false, trainer.max_epochs: 2}
+searches:
+  found: {config: darts.yaml, flags: {trainer.max_epochs: 2}}
+models: {darts: , resnet: , own: {search: found}}
+trainings:
+  clean: {config: [classify.yaml, convergence.yaml]}
+attacks:
+  pgd: {config: pgd.yaml, flags: {attacks.pgd.max_inputs: 40, attacks.pgd_most: null, attacks.pgd_least: null, attacks.unbounded: null}}
+  common: {config: pgd/common.yaml, together: true, flags: {attacks.common.max_inputs: 40, attacks.common_least: null}}
+  flip: {config: label_flip.yaml, flags: {attacks.label_flip.clean: "{run}"}}
+  steal: {config: knockoff.yaml, shift_seed: 100, flags: {attacks.knockoff.victim: "{run}", attacks.knockoff.budget: 100}}
+"""
+
+
+def _study(folder):
+    words = [sys.executable, "-m", "robnas", "study", "minute.yaml", "--out", "out"]
+    return subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _rows(folder):
+    """All rows as they are, but for times."""
+    found = []
+    for file in sorted((folder / "out").glob("*/*/results.jsonl")):
+        if not file.parent.is_symlink():
+            rows = [json.loads(line) for line in file.read_text().splitlines()]
+            timeless = [row | {"seconds": None} for row in rows if row["metric"] != "seconds" and "seconds" not in row["metric"]]
+            found += [(file.parent.name, json.dumps(row, sort_keys=True)) for row in timeless]
+    return sorted(found)
+
+
+def _starts(folder):
+    """Command → how often it was begun."""
+    logs = (folder / "out" / ".pool").glob("*.log")
+    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if line.startswith("$ robnas ")]
+    return {line.split("--ckpt_path")[0].strip(): lines.count(line) for line in lines}
+
+
+def _done(folder):
+    return {f"$ robnas {' '.join(json.loads(note.read_text())['argv'])}" for note in (folder / "out" / ".pool").glob("*.done")}
+
+
+@pytest.mark.slow
+def test_killed_at_twenty_random_moments_its_rows_are_the_same_and_nothing_is_done_twice(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+        (folder / "minute.yaml").write_text(MINUTE)
+    began = time.monotonic()
+    assert _study(whole).wait() == 0
+    took, moments = time.monotonic() - began, random.Random(0)
+    before = {}
+    for _ in range(20):
+        done = {command: _starts(killed).get(command, 0) for command in _done(killed)}
+        process = _study(killed)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moments.uniform(0, 0.4 * took))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        time.sleep(0.5)  # its workers end with it
+        starts = _starts(killed)
+        assert {command: starts[command] for command in done} == done
+        before |= done
+    assert _study(killed).wait() == 0
+    assert {command: _starts(killed)[command] for command in before} == before
+    assert _rows(killed) == _rows(whole)
+    assert len(_rows(whole)) > 50
