@@ -22,8 +22,11 @@ Matrices = dict[str, Exhibit]
 
 def compare(
     first: Collected, second: Collected, out: str | Path | None = None, finding: Callable[[Collected], Sequence[str]] | None = None
-) -> Path:
-    """The page of both → where it is. finding: a study → its sentences. Raises UserError where `out` cannot be written."""
+) -> tuple[Path, list[Exhibit]]:
+    """The page of both → where it is, and its exhibits. Raises UserError where `out` cannot be written.
+
+    finding: a study → its sentences.
+    """
     a, b = _called(first, second)
     target = Path(out) if out is not None else second.root / f"against-{slug(a)}.html"
     require(not target.is_dir(), f"--out: {target} is a folder; give a file such as {target / 'compare.html'}")
@@ -57,7 +60,7 @@ def compare(
         atomic.write(target, render(page))
     except OSError as error:
         raise UserError(f"cannot write {error.filename or target}: {error.strerror}") from None
-    return target
+    return target, tables
 
 
 def changes(first: Exhibit | None, second: Exhibit | None, a: str, b: str) -> Exhibit:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jinja2
 
+from robnas.report import names
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table, head_parts
 from robnas.report.files import Written
 
@@ -63,7 +64,11 @@ class Shown(NamedTuple):
     doubtful: bool = False
     link: str = ""
     runs: str = ""
-    family: str = ""
+    tone: str = ""
+
+
+_TONES = {"✓": "holds", "✗": "fails", "?": "none"}
+"""First letter of a text → how it is coloured; the letter says it too."""
 
 
 class Head(NamedTuple):
@@ -102,7 +107,13 @@ def shown(table: Table) -> dict[str, Any]:
     for number, row in enumerate(table.rows):
         block = table.blocks[number] if table.blocks else ""
         rows.append((block, [entry_shown(entry, s) for entry, s in zip(row, scales, strict=True)]))
-    return {"heads": heads, "rows": rows, "blocks": list(dict.fromkeys(table.blocks)), "strips": any(s is not None for s in scales)}
+    return {
+        "heads": heads,
+        "rows": rows,
+        "blocks": list(dict.fromkeys(table.blocks)),
+        "families": set(table.blocks) <= _FAMILIES,
+        "strips": any(s is not None for s in scales),
+    }
 
 
 def scale(column: Sequence[Entry], name: str) -> tuple[float, float] | None:
@@ -122,7 +133,7 @@ def entry_shown(entry: Entry, column: tuple[float, float] | None) -> Shown:
     if entry is None:
         return Shown("missing", hover="not measured")
     if isinstance(entry, str):
-        return Shown("text", entry, sort=entry)
+        return Shown("text", entry, sort=entry, tone=_TONES.get(entry[:1], ""))
     strip = None
     if column is not None and entry.there and entry.low is not None and entry.high is not None:
         assert entry.value is not None
@@ -151,6 +162,9 @@ def image(text: str) -> str:
 def slug(place: str) -> str:
     """A name for a place of the page."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", place)
+
+
+_FAMILIES = {look.title for look in names.FAMILIES.values()}
 
 
 def _head(name: str, hover: str, numeric: bool) -> Head:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from robnas._version import __version__
-from robnas.report import against, claims, claims_table, files, finding, names, paper, provenance, tradeoff
-from robnas.report import beyond as further
+from robnas.report import against, beyond, claims, claims_table, files, finding, names, paper, provenance
 from robnas.report.collected import Collected, Note
 from robnas.report.exhibit import Exhibit
 from robnas.report.matrix import matrices
@@ -27,9 +26,11 @@ def page(collected: Collected, folder: Path, to_root: str = ".", progress: Progr
     sections = [
         *maker.finding(),
         Section("matrix", "Models × attacks", MATRIX, maker.written(found)),
-        *maker.optional("trade-off", "Robust, or accurate?", TRADE_OFF, lambda: tradeoff.exhibits(collected, found)),
+        *maker.optional("trade-off", "Robust, or accurate?", TRADE_OFF, lambda: maker.further("accuracy_robustness")),
         *maker.optional("claims", "Which claims of the paper hold", CLAIMS, lambda: claims_table.exhibits(maker.verdicts)),
-        *maker.optional("beyond", "What predicts robustness", BEYOND, lambda: beyond(collected, maker)),
+        *maker.optional("cells", "Cells beside their robustness", CELLS, lambda: maker.further("cells_robustness")),
+        *maker.optional("predicts", "What goes with vulnerability", PREDICTS, lambda: maker.further("probe_attack", "attack_attack")),
+        *maker.optional("searches", "What a search's settings change", SEARCHES, lambda: maker.further("searches")),
         Section("paper", "The paper's tables and figures", PAPER, maker.written(maker.papers())),
         *maker.optional("published", "Ours against published", PUBLISHED, lambda: [against.exhibit(collected)]),
         *maker.optional(
@@ -70,7 +71,7 @@ class Maker:
         except Exception as error:  # whatever it is: of thirty exhibits the others are wanted
             what = f"{type(error).__name__}: {error}"
             self.collected.notes.append(Note(key, f"could not be made: {what}"))
-            return Exhibit(key, "", key, "", missing=f"a bug to be mended in robnas: {what}")
+            return Exhibit(key, "", key, "", missing=f"{BUG}: {what}")
 
     def several(self, key: str, function: Callable[[], Iterable[Exhibit]]) -> list[Exhibit]:
         """As `one`, of functions that make several."""
@@ -128,13 +129,18 @@ class Maker:
             said.extend(finding.sentences(self.collected, self.verdicts))
             return Exhibit("finding", "", "", "")
 
-        self.one("finding", make)
-        return [Section("finding", "What was found", lead=tuple(said[:1]), notes=tuple(said[1:]))] if said else []
+        failed = self.one("finding", make)
+        return [Section("finding", "What was found", lead=tuple(said[:1]), notes=(*said[1:], *filter(None, [failed.missing])))]
+
+    def further(self, *modules: str) -> list[Exhibit]:
+        """Of those beyond the paper; what a study has nothing of is left out."""
+        made = [self.one(name.replace("_", "-"), lambda name=name: beyond.function(name)(self.collected)) for name in modules]  # type: ignore[misc]
+        return [exhibit for exhibit in made if not exhibit.empty or exhibit.missing.startswith(BUG)]
 
 
-def beyond(collected: Collected, maker: Maker) -> list[Exhibit]:
-    """What the paper does not show: cells beside their robustness, probes against attacks."""
-    return [maker.one(name.replace("_", "-"), lambda name=name: further.function(name)(collected)) for name in further.ORDER]  # type: ignore[misc]
+def headline(collected: Collected) -> list[str]:
+    """The finding alone."""
+    return finding.sentences(collected, claims.judge(collected))[:1]
 
 
 def some(*exhibits: Exhibit | None) -> list[Exhibit]:
@@ -187,7 +193,10 @@ MATRIX = (
 )
 TRADE_OFF = "Whether models that are more accurate on clean images are easier or harder to break."
 CLAIMS = "Each remark and claim of the paper as a test, under each protocol that the study has rows of."
-BEYOND = "Beyond the paper: what can be measured without an attack, beside what attacks found."
+CELLS = "Beyond the paper: how a cell is built, beside how easily the networks made of it break."
+PREDICTS = "Beyond the paper: what probes measure without an attack against what attacks found, and attacks against each other."
+SEARCHES = "Beyond the paper: what n_step and γ do to the cells that a search finds."
+BUG = "a bug in robnas to be mended"
 PAPER = "In the paper's order. Each with its numbers as CSV and TeX; what a study has no rows for says what it would take."
 PUBLISHED = "Every number that the paper prints. Sort by the last column to see where we differ most."
 DEVIATIONS = "What is done otherwise than in the paper's text, and which numbers are doubtful."

@@ -10,8 +10,9 @@ from pathlib import Path
 from robnas import atomic
 from robnas.errors import UserError, require
 from robnas.report.collected import Collected
+from robnas.report.exhibit import Exhibit
 from robnas.report.page import render
-from robnas.report.sections import Progress, page
+from robnas.report.sections import Progress, headline, page
 from robnas.words import Parser
 
 
@@ -31,12 +32,12 @@ def main(words: list[str]) -> None:
     require(len(options.folders) <= 2, f"report: one folder or two, and here are {len(options.folders)}")
     progress = _progress if sys.stderr.isatty() else _silent
     if len(options.folders) == 1:
-        written, collected = report(options.folders[0], options.out, progress)
+        written, collected, exhibits = report(options.folders[0], options.out, progress)
     else:
         from robnas.report.compare import compare
 
         first, second = (collect(Path(folder)) for folder in options.folders)
-        written, collected = compare(first, second, options.out), second
+        (written, exhibits), collected = compare(first, second, options.out, headline), second
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     for note in collected.notes[:5]:
@@ -44,21 +45,27 @@ def main(words: list[str]) -> None:
     if len(collected.notes) > 5:
         print(f"note: {len(collected.notes) - 5} more, at the page's end", file=sys.stderr)
     print(f"wrote {written}")
+    if options.wandb != "off":
+        from robnas.report.to_wandb import send
+
+        print(send(exhibits, written.parent, collected.name, options.wandb), file=sys.stderr)
 
 
-def report(folder: str | Path, out: str | Path | None = None, progress: Progress = lambda what: None) -> tuple[Path, Collected]:
-    """The page of a study, and what it stands on. Raises UserError where there are no rows, or where `out` cannot be written."""
+def report(
+    folder: str | Path, out: str | Path | None = None, progress: Progress = lambda what: None
+) -> tuple[Path, Collected, list[Exhibit]]:
+    """The page of a study, what it stands on, and its exhibits. Raises UserError without rows, or where `out` cannot be written."""
     root = Path(folder)
     collected = collect(root)
     target = Path(out) if out is not None else root / "report.html"
     require(not target.is_dir(), f"--out: {target} is a folder; give a file such as {target / 'report.html'}")
     try:
         to_root = os.path.relpath(root.resolve(), target.resolve().parent).replace(os.sep, "/")
-        text = render(page(collected, target.parent, to_root, progress))
-        atomic.write(target, text)
+        made = page(collected, target.parent, to_root, progress)
+        atomic.write(target, render(made))
     except OSError as error:
         raise UserError(f"cannot write {error.filename or target}: {error.strerror}") from None
-    return target, collected
+    return target, collected, [exhibit for section in made.sections for exhibit, _ in section.exhibits]
 
 
 def collect(root: Path) -> Collected:

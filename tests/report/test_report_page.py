@@ -1,0 +1,225 @@
+"""The page: what a reader must find, what must not get in, what is passed over and named."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from robnas.__main__ import main
+from robnas.errors import UserError
+from robnas.jobs import identity
+from robnas.report import exhibit as exhibits
+from robnas.report.collected import Collected
+from robnas.report.compare import changes, compare
+from robnas.report.exhibit import Cell, Exhibit, Table
+from robnas.report.files import Written, as_csv, as_tex, tex
+from robnas.report.matrix import matrices
+from robnas.report.page import Page, Section, entry_shown, render, scale
+from robnas.report.provenance import run_folders
+from robnas.report.to_wandb import event
+from robnas.results import Row, Rows
+from robnas.statistics import student
+
+EVIL = '<script>alert("1")</script>&'
+
+
+def lay(root: Path, model: str, asr: float, family: str = "nas", seed: int = 0, experiment: str = "classify", **more: object) -> Path:
+    """A run folder with a training's row and an attack's."""
+    job = identity({"of": [model, seed]})[:12]
+    folder = root / experiment / job
+    same = {"job": job, "dataset": "Digits", "model": model, "family": family, "train_seed": seed, "protocol": "sound", **more}
+    attack = {"kind": "attack", "plugin": "pgd", "params": {"eps": 8 / 255, "goal": "untargeted"}, "access": "white", "attack_seed": 0}
+    Rows(folder / "results.jsonl").write(
+        [
+            Row("accuracy", 0.98, n=100, ci=(0.93, 0.99), kind="train", plugin="accuracy", **same),
+            Row("asr", asr, n=100, ci=(asr - 0.1, asr + 0.1), **attack, **same),
+        ]
+    )
+    command = ["robnas", "fit", "--config", "classify.yaml", f"--model.network={model}"]
+    (folder / "job.json").write_text(json.dumps({"identity": job + "0" * 28, "state": "finished", "command": command}))
+    (folder / "config.yaml").write_text("scale: tiny\n")
+    return folder
+
+
+def column(matrix: Exhibit, beginning: str) -> dict[str, object]:
+    assert matrix.table is not None
+    at = next(i for i, name in enumerate(matrix.table.columns) if name.startswith(beginning))
+    return {str(row[0]): row[at] for row in matrix.table.rows}
+
+
+def test_matrix_averages_seeds_keeps_the_order_and_leaves_holes(tmp_path: Path) -> None:
+    lay(tmp_path, "resnet", 0.4, "manual")
+    lay(tmp_path, "zzz", 0.5)
+    for seed, asr in enumerate((0.5, 0.6, 0.7)):
+        lay(tmp_path, "darts", asr, seed=seed)
+    lay(tmp_path, "amoebanet", 0.9)
+    folder = lay(tmp_path, "vgg", 0.1, "manual")
+    lines = (folder / "results.jsonl").read_text().splitlines()
+    other = json.loads(lines[1]) | {"params": {"eps": 4 / 255, "goal": "untargeted"}}
+    (folder / "results.jsonl").write_text(lines[0] + "\n" + json.dumps(other) + "\n")
+    (matrix,) = matrices(Collected.read(tmp_path))
+    assert matrix.table is not None
+    assert [row[0] for row in matrix.table.rows] == ["AmoebaNet", "DARTS", "zzz", "ResNet", "VGG"]
+    assert matrix.table.blocks == ("NAS",) * 3 + ("manual",) * 2
+    found = column(matrix, "PGD (untargeted, ε = 8/255), ASR %")
+    darts = found["DARTS"]
+    assert isinstance(darts, Cell)
+    assert darts.value == pytest.approx(60)
+    assert (darts.low, darts.high) == pytest.approx(student([50, 60, 70]))
+    assert len(darts.runs) == 3
+    assert found["VGG"] is None, "what was not measured is not 0"
+    assert "reduced: scale tiny, Digits" in darts.flags
+
+
+def test_what_cannot_be_read_is_named_and_passed_over(tmp_path: Path) -> None:
+    folder = lay(tmp_path, "darts", 0.5)
+    whole = (folder / "results.jsonl").read_text()
+    row = json.loads(whole.splitlines()[1])
+    lines = [
+        json.dumps({**row, "metric": "auc", "colour": "red"}),
+        json.dumps({**row, "value": float("nan")}),
+        json.dumps({**row, "value": "much"}),
+        json.dumps({**row, "family": "alien"}),
+        "[1, 2]",
+        json.dumps({**row, "metric": "cad"})[:-9],
+    ]
+    (folder / "results.jsonl").write_text(whole + "\n".join(lines))
+    (folder / "mine.jsonl").write_text("{}")
+    (tmp_path / "classify" / "foreign").mkdir()
+    (tmp_path / "classify" / "foreign" / "results.jsonl").write_bytes(b"\xff\xfe\x00PNG")
+    (tmp_path / "classify" / "foreign" / "job.json").write_text("[]")
+    (tmp_path / "plan.json").write_text("{")
+    collected = Collected.read(tmp_path)
+    assert [found.row.metric for found in collected.rows] == ["accuracy", "asr", "auc"]
+    said = "\n".join(f"{note.where}: {note.what}" for note in collected.notes)
+    for words in ("line 4: a value is NaN", "line 5: value is no number", "line 6: family is none of", "line 7: no row", "line 8: cut off"):
+        assert words in said
+    for words in ("'colour' of 1 rows is not known", "mine.jsonl", "foreign/results.jsonl", "foreign/job.json", "plan.json"):
+        assert words in said
+
+
+def test_a_copy_of_a_folder_counts_once(tmp_path: Path) -> None:
+    folder = lay(tmp_path, "darts", 0.5)
+    copy = tmp_path / "classify" / "copy"
+    copy.mkdir()
+    (copy / "results.jsonl").write_bytes((folder / "results.jsonl").read_bytes())
+    collected = Collected.read(tmp_path)
+    assert len(collected.rows) == 2
+    assert any("2 rows that" in note.what for note in collected.notes)
+
+
+def test_select_knows_its_fields(tmp_path: Path) -> None:
+    lay(tmp_path, "darts", 0.5)
+    collected = Collected.read(tmp_path)
+    assert len(collected.select(plugin="PGD", metric="asr", dataset="digits", params={"goal": "untargeted"})) == 1
+    assert not collected.select(plugin="pgd", params={"goal": "most_likely"})
+    with pytest.raises(UserError, match="metric"):
+        collected.select(metrics="asr")
+
+
+class Tags(HTMLParser):
+    """Every element and attribute of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def small_page(tmp_path: Path, model: str) -> str:
+    lay(tmp_path, model, 0.5)
+    lay(tmp_path, "resnet", 0.4, "manual")
+    collected = Collected.read(tmp_path)
+    (matrix,) = matrices(collected)
+    runs = tuple(run_folders(collected, "."))
+    return render(Page(model, [Section("matrix", "Matrix", exhibits=((matrix, Written()),)), Section("runs", "Runs", runs=runs)]))
+
+
+def test_html_in_names_is_escaped(tmp_path: Path) -> None:
+    text = small_page(tmp_path, EVIL)
+    assert EVIL not in text
+    assert "alert(" in text, "it is shown all the same"
+    assert sum(tag == "script" for tag, _ in Tags(text).found) == 1
+
+
+def test_page_needs_nothing_from_outside_and_leads_to_configs(tmp_path: Path) -> None:
+    text = small_page(tmp_path, "darts")
+    tags = Tags(text).found
+    addresses = [value or "" for _, attributes in tags for name, value in attributes.items() if name in ("href", "src")]
+    assert not [a for a in addresses if re.match(r"(?i)(https?:|//)", a)]
+    places = {attributes.get("id") for _, attributes in tags}
+    assert all(a[1:] in places for a in addresses if a.startswith("#"))
+    local = [a for a in addresses if a.endswith("config.yaml")]
+    assert len(local) == 2
+    assert all((tmp_path / a).is_file() for a in local)
+    assert "--model.network=darts" in text
+
+
+def test_a_hole_is_hatched_and_has_no_number() -> None:
+    table = Table(("model", "ASR, %"), (("a", Cell(0.0, 0.0, 3.0)), ("b", None)))
+    page = render(Page("x", [Section("s", "S", exhibits=((Exhibit("e", "", "E", "", table=table), Written()),))]))
+    assert page.count('<td class="missing"') == 1
+    assert 'data-sort="0.0"' in page
+
+
+def test_strips_are_on_the_scale_of_their_column() -> None:
+    cells = [Cell(50.0, 40.0, 60.0), Cell(90.0, 80.0, 100.0)]
+    assert scale(cells, "ASR, %") == (0, 100)
+    assert scale([Cell(0.5, 0.4, 0.6)], "AUC") == (0.4, 0.6)
+    assert entry_shown(Cell(0.5, 0.4, 0.6), (0.4, 0.8)).strip == (0.0, 25.0, 50.0)
+    assert entry_shown(Cell(0.5), (0.4, 0.8)).strip is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0.00"), (0.0123, "0.012"), (-0.5, "−0.50"), (12.34, "12.3"), (1230.0, "1230"), (3.3e6, "3.3 M"), (1e-5, "1.00e−05")],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert exhibits.number(value) == text
+
+
+def test_csv_and_tex_say_what_the_table_says() -> None:
+    table = Table(("model", "ASR, %"), (("50% & _x_", Cell(93.25, 91.0, 95.0, "93.2")), ("=1+1", None)), ("NAS", "manual"))
+    assert as_csv(table) == 'family,model,"ASR, %","ASR, %: low","ASR, %: high"\nNAS,50% & _x_,93.25,91.0,95.0\nmanual,\'=1+1,,,\n'
+    text = as_tex(Exhibit("t", "", "T", "n = 5 % of \\all", table=table))
+    assert r"50\% \& \_x\_ & 93.2 [91.0, 95.0] \\" in text
+    assert "=1+1 & -- \\\\" in text
+    assert tex("a\\b") == r"a\textbackslash{}b"
+
+
+def test_two_studies_side_by_side(tmp_path: Path) -> None:
+    for name, asr in (("a", 0.2), ("b", 0.8)):
+        lay(tmp_path / name, "darts", asr)
+        lay(tmp_path / name, "resnet", 0.5, "manual")
+    lay(tmp_path / "b", "vgg", 0.5, "manual")
+    first, second = (Collected.read(tmp_path / name) for name in "ab")
+    table = changes(matrices(first)[0], matrices(second)[0], "a", "b").table
+    assert table is not None
+    assert (table.rows[0][0], table.rows[0][-1]) == ("DARTS", "apart")
+    assert isinstance(table.rows[0][5], Cell)
+    assert table.rows[0][5].value == pytest.approx(60)
+    assert {row[-1] for row in table.rows[1:]} == {"equal"}
+    written, _ = compare(first, second)
+    assert written == tmp_path / "b" / "against-a.html"
+    assert "Only b has models VGG." in written.read_text()
+
+
+def test_no_rows_is_one_line_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["report", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert (stopped.value.code, said.count("\n")) == (2, 1)
+    assert "no rows below" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_tables_for_wandb_have_the_ends_of_intervals() -> None:
+    table = Table(("model", "ASR, %"), (("a", Cell(93.0, 91.0, 95.0)), ("b", None)))
+    sent = event(Exhibit("t", "", "T", "", table=table))
+    assert sent["columns"] == ["model", "ASR, %", "ASR, %: low", "ASR, %: high"]
+    assert sent["rows"] == [["a", 93.0, 91.0, 95.0], ["b", None, None, None]]
