@@ -50,6 +50,6 @@ def _place(
     for step in sorted(range(-14, 15), key=abs):
         for begin, end, side in inside:
             shift = step * 0.6 * high
-            if all(end < left or begin > right or abs(y + shift - other) > 1.05 * high for left, right, other in taken):
+            if all(end < left or begin > right or abs(y + shift - other) > 1.15 * high for left, right, other in taken):
                 return begin, end, side, shift
     return (*inside[0], 0.0)
