@@ -94,7 +94,8 @@ def exhibit(
     rows = [found for d in drawn for found in d.rows]
     shown = any(d.mark(s, one).published is not None for d in drawn for s in settings for one in models)
     theirs = [dataset for d in drawn for dataset in d.quantity.paper]
-    how = list(dict.fromkeys(wording.settings(d.chosen) for d in drawn))
+    said = {d.quantity.name: wording.settings(d.chosen) for d in drawn}
+    how = [f"{name}: {text}" for name, text in said.items() if text] if len(set(said.values())) > 1 else list(said.values())[:1]
     caption = wording.sentences(
         about,
         wording.counted(rows),
