@@ -27,12 +27,12 @@ def elsewhere(tmp_path, monkeypatch):
 
 def test_everything_is_listed_with_a_line_and_its_provider(capsys):
     listed = json.loads(robnas("list --json", capsys).out)
-    assert list(listed) == ["attacks", "defences", "probes", "searchers", "evaluators", "models", "data", "genotypes", "configs"]
+    assert list(listed) == ["attacks", "defences", "probes", "searchers", "evaluators", "models", "data", "genotypes", "configs", "studies"]
     pgd = next(entry for entry in listed["attacks"] if entry["name"] == "pgd")
     assert pgd["about"].startswith("White-box evasion")
     assert pgd["provider"].startswith("robnas ")
     assert pgd["needs"] == "the model's gradients"
-    for kind in ("searchers", "data", "genotypes", "configs"):
+    for kind in ("searchers", "data", "genotypes", "configs", "studies"):
         assert listed[kind]
         assert all(entry["about"] for entry in listed[kind]), kind
 
