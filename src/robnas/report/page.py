@@ -18,6 +18,10 @@ from robnas.report.files import Written
 
 LONG = 12
 """Rows of a table from which on it can be searched."""
+TALL = 28
+"""Rows beyond which a table scrolls below its head."""
+WORDS = 40
+"""Letters beyond which the names of rows are sentences."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,10 @@ def shown(table: Table) -> dict[str, Any]:
     for number, row in enumerate(table.rows):
         block = table.blocks[number] if table.blocks else ""
         rows.append((block, [entry_shown(entry, s) for entry, s in zip(row, scales, strict=True)]))
+    words = max((len(row[0]) for row in table.rows if isinstance(row[0], str)), default=0) > WORDS
     return {
+        "tall": len(rows) > TALL,
+        "words": words,
         "heads": heads,
         "rows": rows,
         "blocks": list(dict.fromkeys(table.blocks)),
