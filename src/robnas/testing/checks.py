@@ -90,6 +90,13 @@ MEMBERSHIP = (
 )
 
 
+TELL = {
+    "left the ball": "end `step` with `return self.project(x_t, s.x)`",
+    "must match the size of tensor": "after `s.leave(…)` take of what was computed before it the rows that still stand: `s.keep(gradient)`",
+    "'BlackBox' object has no attribute": "gradients are for `access = \"white\"` alone",
+}
+"""What an exception says → what an author must do."""
+
 STATIC = {"keeps_its_arguments", "is_documented", "leaves_its_bases_names_alone"}
 
 
@@ -158,7 +165,7 @@ def _tried(rule: Rule, trial: Trial) -> Callable[[], None]:
         except AssertionError as error:
             raise AssertionError(f"{said} {str(error).partition(chr(10))[0]}") from error
         except Exception as error:
-            tell = "end `step` with `return self.project(x_t, s.x)`" if "left the ball" in str(error) else "see the traceback above"
+            tell = next((tell for said_so, tell in TELL.items() if said_so in str(error)), "see the traceback above")
             raise AssertionError(f"{said} raised {type(error).__name__}: {error}; {tell}") from error
 
     return run
