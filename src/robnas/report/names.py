@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 MODELS = {
@@ -87,6 +88,7 @@ FAMILIES = {
 """Family of a row → its look; in the order of every table."""
 
 
+@cache
 def plain(name: str) -> str:
     """PC-DARTS, pc_darts and pcdarts are one name."""
     return name.lower().replace("-", "").replace("_", "").replace(" ", "")
