@@ -5,7 +5,7 @@ import pytest
 
 from made_rows import FAMILY, MANUAL, NAS, PGD, Made, everything
 from robnas.report.claims import catalogue, judge, settings, vulnerabilities
-from robnas.report.claims_table import at_a_glance, in_full
+from robnas.report.claims_table import exhibits, untested
 from robnas.report.collected import Collected
 from robnas.report.finding import sentences
 from robnas.report.samples import Samples
@@ -82,14 +82,10 @@ def test_the_finding_has_its_interval(study, verdicts):
 
 
 def test_hardened_cells_are_no_sample_of_what_search_makes(tmp_path):
-    FAMILY["darts_iii"] = "nas"
-    try:
-        made = Made(tmp_path, (*NAS[:4], "darts_iii", *MANUAL[:4]))
-        for model, seed, dataset, share in made.each():
-            made.add(model, seed, dataset, "asr", share, plugin="pgd", norm="linf", params=PGD)
-        verdicts = judge(made.collected())
-    finally:
-        del FAMILY["darts_iii"]
+    made = Made(tmp_path, (*NAS[:4], "darts_iii", *MANUAL[:4]))
+    for model, seed, dataset, share in made.each():
+        made.add(model, seed, dataset, "asr", share, plugin="pgd", norm="linf", params=PGD)
+    verdicts = judge(made.collected())
     assert [v.models for v in verdicts if v.key == "evasion"] == ["4 NAS, 4 manual"]
     mitigated = [v for v in verdicts if v.key == "mitigated"]
     assert mitigated[0].few.startswith("too few models: 1 DARTS-iii, 1 DARTS")
@@ -106,15 +102,32 @@ def test_two_models_are_too_few_and_nobody_says_otherwise(tmp_path):
 def test_no_rows_at_all(tmp_path):
     verdicts = judge(Collected.read(tmp_path))
     assert sentences(Collected.read(tmp_path), verdicts)[0].startswith("No attack has been made yet")
-    assert len(at_a_glance(verdicts).table.rows) == len(catalogue()[0])
+    assert exhibits(verdicts) == []
+    assert len(untested(verdicts)) == len(catalogue()[0])
 
 
 def test_tables_have_every_claim_and_every_test(verdicts):
-    glance, full = at_a_glance(verdicts).table, in_full(verdicts).table
+    glance, full, cells = (exhibit.table for exhibit in exhibits(verdicts))
     assert glance.columns == ("claim", "where", "Digits, paper")
     assert glance.rows[0][2].startswith("✓ holds†: +1")
-    assert len(full.rows) == len(verdicts)
+    made = [v for v in verdicts if v.value is not None]
+    assert len(full.rows) + len(cells.rows) == len(made) < len(verdicts), "what came to no number is folded away"
+    assert len(glance.rows) + len(cells.rows) + len(untested(verdicts)) == len(catalogue()[0])
+    assert not any("published cells" in str(row[0]) for row in glance.rows), "they are no test of this study's rows"
+    assert exhibits(verdicts, daggers=False)[0].table.rows[0][2].startswith("✓ holds: +1")
     assert all(len(row) == len(full.columns) for row in full.rows)
+
+
+def test_published_cells_are_in_no_count_of_a_study(study, verdicts):
+    (cells,) = {v.tests for v in verdicts if v.of_data}
+    assert cells == 3
+    assert {v.tests for v in verdicts if not v.of_data} == {sum(v.p is not None and not v.saturated for v in verdicts if v.made)}
+    (said,) = [text for text in sentences(study, verdicts) if "tests of the paper's claims" in text]
+    assert said.startswith(f"{sum(v.made for v in verdicts)} tests")
+
+
+def test_without_nas_models_nothing_is_said_of_published_cells(tmp_path):
+    assert not any(v.of_data for v in judge(everything(Made(tmp_path, ("resnet",))).collected()))
 
 
 def judged(low, high, p, tests=1, matters=0.05, sign=1, **more):

@@ -73,6 +73,18 @@ def test_matrix_averages_seeds_keeps_the_order_and_leaves_holes(tmp_path: Path) 
     assert "reduced: scale tiny, Digits" in darts.flags
 
 
+def test_what_was_trained_adversarially_is_no_further_seed(tmp_path: Path) -> None:
+    lay(tmp_path, "resnet", 0.9, "manual")
+    lay(tmp_path, "vgg", 0.9, "manual")
+    hardened = lay(tmp_path, "resnet", 0.1, "manual", experiment="adversarial", job="f00d")
+    (hardened / "config.yaml").write_text("model: {class_path: robnas.tasks.AdversarialClassifier}\n")
+    (matrix,) = matrices(Collected.read(tmp_path))
+    found = column(matrix, "PGD (untargeted, ε = 8/255), ASR %")
+    assert {name: cell.value for name, cell in found.items() if isinstance(cell, Cell)} == pytest.approx(
+        {"ResNet": 90, "ResNet, adversarially trained": 10, "VGG": 90}
+    )
+
+
 def test_what_cannot_be_read_is_named_and_passed_over(tmp_path: Path) -> None:
     folder = lay(tmp_path, "darts", 0.5)
     whole = (folder / "results.jsonl").read_text()

@@ -259,6 +259,23 @@ def test_table_4_has_ours_the_cost_and_the_printed_values(tmp_path):
     assert "any number of TrojanNN ASR, TrojanNN CAD, poisoning CAD, stealing ACE" in found.missing
 
 
+def test_a_variant_has_one_row_where_its_training_and_its_attacks_are_of_two_protocols(tmp_path):
+    made = Made(tmp_path)
+    for model in VARIANTS:
+        made.add(model, 0, "Digits", "accuracy", 0.9, kind="train", plugin="accuracy", protocol="sound")
+        for goal in ("most_likely", "least_likely"):
+            made.add(model, 0, "Digits", "asr", 0.8, plugin="pgd", norm="linf", params={**PGD, "goal": goal}, protocol="custom")
+    table = table_04.exhibit(made.collected()).table
+    ours = [(row, block) for row, block in zip(table.rows, table.blocks, strict=True) if block.startswith("Digits")]
+    assert [row[0] for row, _ in ours] == ["DARTS", "DARTS-i", "DARTS-ii", "DARTS-iii"]
+    assert {block for _, block in ours} == {"Digits, sound and custom"}
+    assert [cell.value for cell in ours[0][0][1:3]] == pytest.approx([90, 80])
+    assert ours[0][0][2].note.endswith("custom protocol")
+    made.add("darts", 0, "Digits", "accuracy", 0.7, kind="train", plugin="accuracy", protocol="custom")
+    blocks = {block for block in table_04.exhibit(made.collected()).table.blocks if block.startswith("Digits")}
+    assert blocks == {"Digits, sound", "Digits, custom"}, "two trainings are two rows"
+
+
 def test_names_lie_on_no_other_name():
     figure, axes = grid(1, 1, 4, 6)
     points = {f"a model {i}": ((0.5 + 0.001 * i, 0.5), "#000000") for i in range(8)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from robnas.report import names
 from robnas.report.claims import Claim, catalogue
@@ -14,36 +15,72 @@ MARKS = {HOLDS: "✓ holds", DOES_NOT: "✗ does not", UNKNOWN: "? not enough da
 """A sign beside the word: colour is not needed."""
 
 
-def exhibits(verdicts: Sequence[Verdict]) -> list[Exhibit]:
-    """From `claims.judge`."""
-    return [at_a_glance(verdicts), in_full(verdicts)]
+def exhibits(verdicts: Sequence[Verdict], daggers: bool = True) -> list[Exhibit]:
+    """From `claims.judge`: tests that came to a number; `untested` has the others. daggers: whether what is reduced is marked."""
+    made = [v if daggers else replace(v, reduced="") for v in verdicts if v.made]
+    of_data = [v for v in verdicts if v.of_data]
+    return ([at_a_glance(made), in_full(made)] if made else []) + ([of_cells(of_data)] if of_data else [])
+
+
+def untested(verdicts: Sequence[Verdict]) -> list[str]:
+    """Claims of which no test came to a number, a line each, with why."""
+    out = []
+    for claim in catalogue()[0]:
+        own = [v for v in verdicts if v.key == claim.key]
+        if own and not any(v.value is not None for v in own):
+            why = "; ".join(dict.fromkeys(v.why for v in own))
+            by = "; ".join(dict.fromkeys(v.what for v in own if v.what != "–"))
+            out.append(f"{_words(claim)}, {claim.where}{f', by {by}' if by else ''}: {why}")
+    return out
 
 
 def at_a_glance(verdicts: Sequence[Verdict]) -> Exhibit:
     """A row a claim, a column a data set and protocol. Of several measures all must hold, or none."""
-    settings = sorted({v.setting for v in verdicts if v.setting != ("", "")}, key=by_setting)
+    settings = sorted({v.setting for v in verdicts}, key=by_setting)
+    claims = [claim for claim in catalogue()[0] if any(v.key == claim.key for v in verdicts)]
     rows: list[tuple[Entry, ...]] = []
-    for claim in catalogue()[0]:
+    for claim in claims:
         own = [v for v in verdicts if v.key == claim.key]
-        anywhere = [v for v in own if v.setting == ("", "") and v.value is not None]
-        cells = [_cell([v for v in own if v.setting == setting] or anywhere) for setting in settings] or [_cell(anywhere)]
-        rows.append((_words(claim), claim.where, *cells))
-    heads = [f"{names.data(data)}, {protocol}" for data, protocol in settings] or ["this study"]
+        rows.append((_words(claim), claim.where, *(_cell([v for v in own if v.setting == setting]) for setting in settings)))
+    heads = [f"{names.data(data)}, {protocol}" for data, protocol in settings]
     tests = max((v.tests for v in verdicts), default=0)
     caption = (
         f"A claim holds where its test is significant at 5% after Holm's correction over all {tests} tests of the study. It does not where "
         "it "
         "is so the other way round, or where the 95% interval leaves no room for a gap that would matter; else the data do not suffice to "
         "say. Architectures are the sample: seeds of one model are averaged. DARTS-i, -ii, -iii count as no NAS models but in §5.2's own "
-        "claims. * another attack or probe than the paper's. † at reduced size."
+        "claims." + _signs(verdicts)
     )
-    blocks = tuple(claim.remark for claim in catalogue()[0])
+    blocks = tuple(claim.remark for claim in claims)
     return Exhibit("claims", "", "Claims of the paper", caption, table=Table(("claim", "where", *heads), tuple(rows), blocks))
+
+
+def of_cells(verdicts: Sequence[Verdict]) -> Exhibit:
+    """Remark 4, from the cells that are published."""
+    claims = {claim.key: claim for claim in catalogue()[0]}
+    rows = tuple((_words(claims[v.key]), claims[v.key].where, _cell([v]), _p(v.adjusted)) for v in verdicts)
+    caption = (
+        "Nine published normal cells, each by its percentile among random cells of its own space, less 50: data that come with robnas, and "
+        "no test of this study's models or rows. 95% over cells; p by Holm among these tests."
+    )
+    heads = ("claim", "where", "published cells", "p (Holm)")
+    return Exhibit(
+        "claims-cells",
+        "",
+        "Published cells among random ones",
+        caption,
+        table=Table(heads, rows),
+    )
+
+
+def _signs(verdicts: Sequence[Verdict]) -> str:
+    other = " * another attack or probe than the paper's." if any(v.stand_in for v in verdicts) else ""
+    return other + (" † at reduced size." if any(v.reduced for v in verdicts) else "")
 
 
 def _cell(verdicts: Sequence[Verdict]) -> str:
     if not verdicts:
-        return MARKS[UNKNOWN]
+        return "–"
     found = list(dict.fromkeys(v.verdict for v in verdicts))
     star, dagger = "*" * any(v.stand_in for v in verdicts), "†" * any(bool(v.reduced) for v in verdicts)
     if len(found) == 1:
@@ -53,12 +90,12 @@ def _cell(verdicts: Sequence[Verdict]) -> str:
 
 
 def in_full(verdicts: Sequence[Verdict]) -> Exhibit:
-    """Every test, also those for which there are no rows."""
+    """Every test with its number."""
     claims = {claim.key: claim for claim in catalogue()[0]}
     columns = ("claim", "measured by", "data, protocol", "verdict", "gap", "p", "p (Holm)", "gap that would be seen", "models", "why")
     rows: list[tuple[Entry, ...]] = []
     for v in verdicts:
-        where = ", ".join((names.data(v.setting[0]), v.setting[1])) if v.setting != ("", "") else "–"
+        where = ", ".join((names.data(v.setting[0]), v.setting[1]))
         gap = Cell(v.value, text=v.number) if v.value is not None else "–"
         detectable = Cell(v.detectable, text=said(v.detectable, v.unit).lstrip("+")) if v.detectable is not None else "–"
         rows.append(
@@ -82,8 +119,8 @@ def in_full(verdicts: Sequence[Verdict]) -> Exhibit:
         "gap that would be seen": "smallest difference that so many models with such a spread show with probability 80%",
     }
     blocks = tuple(claims[v.key].remark for v in verdicts)
-    caption = "Every test behind the table above. * another attack or probe than the paper's. † at reduced size."
-    return Exhibit("claims-tests", "", "Claims, test by test", caption, table=Table(columns, tuple(rows), blocks, about))
+    caption = f"Every test behind the table above.{_signs(verdicts)}"
+    return Exhibit("claims-tests", "", "Claims, test by test", caption, table=Table(columns, tuple(rows), blocks, about), folded=True)
 
 
 def _p(p: float | None) -> Entry:

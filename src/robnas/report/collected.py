@@ -14,7 +14,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path, PurePath
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robnas.errors import unknown
-from robnas.report import names
+from robnas.report import names, own
 from robnas.report.reading import read_rows
 from robnas.report.rundirs import RunFolder, read_facts, walk
 from robnas.results import Row, Rows
@@ -157,12 +157,25 @@ class Collected:
                     new.notes.append(Note(f"{place}/{name}", "a file that robnas does not write: passed over"))
             if "results.jsonl" in inside and not run.helper:
                 new._add(run, planned.get(place, {}), seen)
+        new.rows = own.apart(new.rows)
+        if not new.of_families:
+            new.rows = [replace(found, reduced=found.run.reduced) for found in new.rows]  # of nobody's models but one's own: no stand-in
         return new
 
     @property
     def name(self) -> str:
         """Of the study; of the folder where there is no plan."""
         return str(self.plan.get("study") or self.root.resolve().name)
+
+    @cached_property
+    def of_families(self) -> bool:
+        """Whether there are models of the families that the paper compares, and not one's own alone."""
+        return any(found.family in ("nas", "manual") for found in self.rows)
+
+    @cached_property
+    def all_reduced(self) -> bool:
+        """Whether no row is at the paper's size: said once, and not of each number."""
+        return bool(self.rows) and all(found.reduced for found in self.rows)
 
     @property
     def jobs(self) -> list[dict[str, Any]]:
@@ -292,11 +305,11 @@ def _agrees(found: Found, name: str, choice: Any) -> bool:
 
 
 def _reduced(row: Row, run: RunFolder, job: dict[str, Any]) -> str:
-    """Why it is not at the paper's size: what was planned so, scaled down, or done on other data."""
-    why = [f"scale {run.scale}"] if run.scale not in (None, "paper") else []
-    if names.plain(row.dataset or "") not in names.PAPERS_DATA:
-        why.append(names.data(row.dataset))
-    return ", ".join(why) or ("planned so" if job.get("reduced") else "")
+    """Why it is not at the paper's size: what was planned so, scaled down, or done on a stand-in for the paper's data."""
+    stand_in = names.plain(row.dataset or "") in names.STAND_INS
+    why = list(filter(None, (run.reduced, names.data(row.dataset) if stand_in else "")))
+    planned = job.get("reduced") and names.plain(row.dataset or "") in names.PAPERS_DATA  # of other data it is the data that were meant
+    return ", ".join(why) or ("planned so" if planned else "")
 
 
 @cache

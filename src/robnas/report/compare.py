@@ -55,7 +55,9 @@ def compare(
             f"{a} and {b}",
             sections,
             _facts(first, second, a, b),
+            banner=BANNER if first.all_reduced and second.all_reduced else "",
             foot=f"Made by robnas {__version__} on {datetime.now(UTC):%Y-%m-%d %H:%M UTC}.",
+            daggers=not (first.all_reduced and second.all_reduced),
         )
         atomic.write(target, render(page))
     except OSError as error:
@@ -177,4 +179,5 @@ def _facts(first: Collected, second: Collected, a: str, b: str) -> list[tuple[st
 
 
 CHANGES = "Numbers that both have, those first whose intervals do not overlap. A click on a head sorts by it."
+BANNER = "Everything in both is reduced: it shows what changed here, not what the paper's models do at full size."
 MADE = "A change of code or of versions is a reason for numbers to change."

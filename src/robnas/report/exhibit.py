@@ -83,6 +83,7 @@ class Exhibit:
         caption: what is shown, of what n, what an interval is of, departures from the paper. Plain text; it is escaped.
         figure: of matplotlib, made by `Figure()` and never by pyplot; None where there is none. The page makes an SVG of it.
         table: the same numbers, or more; None where there are none. The page makes CSV and TeX of it.
+        folded: shown on the page once it is asked for: long, and not what is looked for first.
         missing: what would be needed for all of it, "" where complete: "rows of `knockoff`: robnas fit --config knockoff.yaml …".
     """
 
@@ -93,6 +94,7 @@ class Exhibit:
     figure: Any = None
     table: Table | None = None
     missing: str = ""
+    folded: bool = False
 
     @property
     def empty(self) -> bool:

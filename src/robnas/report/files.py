@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from robnas import atomic
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
+from robnas.report.svg import slim
 
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", **{c: f"\\{c}" for c in "&%$#_{}"}}
 _TEX |= {
@@ -65,7 +66,7 @@ def svg(figure: object, name: str) -> str:
     text = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         figure.savefig(text, format="svg", metadata={"Date": None})  # type: ignore[attr-defined]
-    return text.getvalue()
+    return slim(text.getvalue())
 
 
 def as_csv(table: Table) -> str:

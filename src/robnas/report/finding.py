@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from robnas.comparison import Matched, Superiority, matched, means, superiority
-from robnas.report import names
+from robnas.report import names, own
 from robnas.report.claims import settings, strongest, vulnerabilities
 from robnas.report.collected import Collected
 from robnas.report.paper.over_seeds import over_seeds
@@ -25,6 +25,8 @@ NEAR: Mapping[str, tuple[str, float]] = {
 
 def sentences(collected: Collected, verdicts: Sequence[Verdict]) -> list[str]:
     """The finding first; "" never. verdicts: from `claims.judge`."""
+    if not collected.of_families and (said := own.sentences(collected)):
+        return said
     samples = Samples(collected)
     places = settings(samples)
     if not places:
@@ -100,10 +102,12 @@ def _ranks(attacks: Sequence[Sample]) -> dict[str, list[float]]:
 
 
 def _claims(verdicts: Sequence[Verdict]) -> str:
-    made = [v for v in verdicts if v.few != "no rows"]
+    made = [v for v in verdicts if v.made]
+    if not made:
+        return "None of the paper's claims can be tested with so few models." if any(v.few != "no rows" for v in verdicts) else ""
     holds, does_not, unknown = (sum(v.verdict == word for v in made) for word in (HOLDS, DOES_NOT, UNKNOWN))
-    none = f"; of {len(verdicts) - len(made)} claims there are no rows" if len(made) < len(verdicts) else ""
-    return f"Of {len(made)} tests of the paper's claims {holds} hold, {does_not} do not, and {unknown} have not enough data{none}."
+    tests = "test of the paper's claims could" if len(made) == 1 else "tests of the paper's claims could"
+    return f"{len(made)} {tests} be made: {holds} found that they hold, {does_not} that they do not, and {unknown} could not say."
 
 
 def _reduced(attacks: Sequence[Sample]) -> str:

@@ -17,6 +17,8 @@ from robnas.statistics import student
 
 MOST = 4
 """Settings of one attack that the matrix shows; of a sweep over more it shows the one in the middle, and a figure has them all."""
+REDUCED = "† at reduced size: shows that it runs, not what the paper's models would do. "
+HARDENED = ", adversarially trained"
 PROTOCOLS = ("sound", "paper", "artifact", "custom")
 """In this order."""
 
@@ -71,7 +73,8 @@ def matrices(collected: Collected) -> list[Exhibit]:
 
 def exhibit(collected: Collected, attacks: Sequence[Found], dataset: str, protocol: str, alone: bool = True) -> Exhibit:
     """The matrix of one data set and protocol. attacks: its rows."""
-    table, more = of_attacks(collected, attacks, collected.select(dataset=dataset, kind="train"))
+    measured = collected.select(metric="clean_accuracy", dataset=dataset, protocol=protocol, kind="attack")
+    table, more = of_attacks(collected, attacks, collected.select(dataset=dataset, kind="train"), measured)
     several = any("seeds" in entry.note for row in table.rows for entry in row if isinstance(entry, Cell))
     caption = (
         ("Mean over seeds with Student's 95% interval of that mean; of one seed the 95% interval over inputs. " if several else "")
@@ -79,14 +82,19 @@ def exhibit(collected: Collected, attacks: Sequence[Found], dataset: str, protoc
         + "The strip below a number is that interval: percentages from 0 to 100, others from the column's lowest end to its highest. "
         "An arrow in a head points to where a model is easier to break. Hatched: not measured. "
         + (f"Not shown: {', '.join(more)}, which have figures below. " if more else "")
-        + ("† at reduced size: shows that it runs, not what the paper's models would do. " if _reduced(table) else "")
+        + (REDUCED if _reduced(table) and not collected.all_reduced else "")
     )
     where = f"{names.data(dataset)}, {protocol} protocol"
     return Exhibit(f"matrix-{dataset or 'data'}-{protocol}", "", "Models × attacks" if alone else where, f"{where}. {caption}", table=table)
 
 
-def of_attacks(collected: Collected, attacks: Sequence[Found], trained: Sequence[Found]) -> tuple[Table, list[str]]:
-    """The table, and what had no place in it: "PGD over ε: 9 settings". trained: rows of training, for size and clean accuracy."""
+def of_attacks(
+    collected: Collected, attacks: Sequence[Found], trained: Sequence[Found], measured: Sequence[Found] = ()
+) -> tuple[Table, list[str]]:
+    """The table, and what had no place in it: "PGD over ε: 9 settings". trained: rows of training, for size and clean accuracy.
+
+    measured: clean accuracies that attacks wrote; they stand in for a model that was not trained here.
+    """
     columns = {id(found): column_of(collected, found) for found in attacks}
     count: dict[Column, set[tuple[str, str]]] = defaultdict(set)
     for found in attacks:
@@ -97,15 +105,25 @@ def of_attacks(collected: Collected, attacks: Sequence[Found], trained: Sequence
         column = columns[id(found)]
         if column in by_column:
             by_column[column][attacked(collected, found)].append(found)
-    models = sorted({pair for cells in by_column.values() for pair in cells}, key=lambda pair: names.order(*pair))
+    models = sorted({pair for cells in by_column.values() for pair in cells}, key=_order)
     mine = _own(attacks, trained)
     clean, size = _by_model(mine, "accuracy"), _by_model(mine, "parameters")
-    heads = {"parameters": "trainable parameters", "clean, %": "accuracy on clean test images, trained without any attack"}
-    heads |= head(chosen)
+    untrained = _most_inputs([found for found in measured if who(found) not in clean])
+    facts: dict[str, list[Entry]] = {
+        "parameters": [cell(size[pair], "parameters") for pair in models],
+        "clean, %": [cell(clean[pair], "accuracy") or cell(untrained.get(pair, ()), "accuracy") for pair in models],
+    }
+    about = {
+        "parameters": "trainable parameters",
+        "clean, %": "accuracy on clean test images, trained without any attack; of a model that was not trained here on the images that "
+        "were attacked",
+    }
+    about = {name: words for name, words in about.items() if any(entry is not None for entry in facts[name])}
+    heads = about | head(chosen)
     rows: list[tuple[Entry, ...]] = []
-    for pair in models:
-        row: list[Entry] = [names.model(pair[0]), cell(size[pair], "parameters"), cell(clean[pair], "accuracy")]
-        rows.append((*row, *(cell(by_column[column][pair], column.metric) for column in chosen)))
+    for i, pair in enumerate(models):
+        known = (facts[name][i] for name in about)
+        rows.append((title(pair[0]), *known, *(cell(by_column[column][pair], column.metric) for column in chosen)))
     blocks = tuple(names.FAMILIES[family].title if family in names.FAMILIES else family for _, family in models)
     return Table(("model", *heads), tuple(rows), blocks, heads), more
 
@@ -151,14 +169,30 @@ def column_of(collected: Collected, found: Found) -> Column:
     """Where a row belongs. Of a theft the replica counts as the thief's choice."""
     params = found.params
     if found.row.metric == "ace":
-        params = {**params, "replica": "" if attacked(collected, found)[0] == found.model else f"replica {found.title}"}
+        params = {**params, "replica": "" if attacked(collected, found) == who(found) else f"replica {found.title}"}
     return Column(found.row.plugin, settings.setting(params), found.row.metric)
+
+
+def who(found: Found) -> tuple[str, str]:
+    """(model, family); what was trained adversarially is a model of its own and no further seed."""
+    return found.model + HARDENED * ("AdversarialClassifier" in found.run.config), found.family
+
+
+def title(model: str) -> str:
+    """In print."""
+    return names.model(model.removesuffix(HARDENED)) + HARDENED * model.endswith(HARDENED)
+
+
+def _order(pair: tuple[str, str]) -> tuple[object, ...]:
+    """Behind the same model without it."""
+    model, family = pair
+    return (*names.order(model.removesuffix(HARDENED), family), model)
 
 
 def attacked(collected: Collected, found: Found) -> tuple[str, str]:
     """(model, family) of whom the attack was on: of a theft the victim, where its run is here."""
     stolen = collected.victim(found) if found.row.metric == "ace" else None
-    return stolen or (found.model, found.family)
+    return stolen or who(found)
 
 
 def cell(rows: Sequence[Found], metric: str) -> Cell | None:
@@ -213,7 +247,7 @@ def _own(attacks: Sequence[Found], trained: Sequence[Found]) -> list[Found]:
     places, protocols = {found.place for found in attacks}, {found.row.protocol for found in attacks}
     by_model: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for found in trained:
-        by_model[found.model, found.family].append(found)
+        by_model[who(found)].append(found)
     out = []
     for rows in by_model.values():
         own = [found for found in rows if found.place in places and not found.treatment]
@@ -221,11 +255,21 @@ def _own(attacks: Sequence[Found], trained: Sequence[Found]) -> list[Found]:
     return out
 
 
+def _most_inputs(rows: Iterable[Found]) -> dict[tuple[str, str], list[Found]]:
+    """Model → of each of its runs the row of the most inputs: attacks of one run may be on fewer than others."""
+    best: dict[tuple[str, str], dict[tuple[str, str | None], Found]] = defaultdict(dict)
+    for found in rows:
+        own, run = best[who(found)], (found.place, found.row.victim)
+        if not found.treatment and (run not in own or (found.row.n or 0) > (own[run].row.n or 0)):
+            own[run] = found
+    return {pair: list(own.values()) for pair, own in best.items()}
+
+
 def _by_model(rows: Iterable[Found], metric: str) -> dict[tuple[str, str], list[Found]]:
     out: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for found in rows:
         if found.row.metric == metric and not found.treatment:
-            out[found.model, found.family].append(found)
+            out[who(found)].append(found)
     return out
 
 

@@ -40,6 +40,8 @@ DATA = {
 }
 PAPERS_DATA = ("cifar10", "cifar100", "imagenet32")
 """The data sets of §3.1."""
+STAND_INS = ("digits", "textures32")
+"""What comes with robnas in their place; a row on it is not at the paper's size. Images of one's own are what they are."""
 
 PLUGINS = {
     "pgd": "PGD",

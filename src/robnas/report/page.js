@@ -95,4 +95,4 @@ addEventListener("hashchange", open);
 open();
 const contents = document.querySelector("nav details");
 if (contents && matchMedia("(max-width: 640px)").matches) contents.open = false;
-addEventListener("beforeprint", () => document.querySelectorAll(".exhibit details").forEach(d => { d.open = true; }));
+addEventListener("beforeprint", () => document.querySelectorAll(".exhibit details, .aside").forEach(d => { d.open = true; }));

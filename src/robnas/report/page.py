@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import jinja2
 
-from robnas.report import names
+from robnas.report import names, svg
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table, head_parts
 from robnas.report.files import Written
 
@@ -24,12 +24,17 @@ WORDS = 40
 """Letters beyond which the names of rows are sentences."""
 
 
+FULL = 10.5
+"""Inches of a figure that is as wide as the page; it is `style.WIDTH`, which is not read here as it needs matplotlib."""
+
+
 @dataclass(frozen=True)
 class Section:
     """One idea of the page.
 
     key: its place, "#key". title: in the table of contents too. about: what to look for, a sentence or two. exhibits: with the files that
     they are in. lead: in large letters. notes: short paragraphs below. runs: (place, facts to show) of run folders, folded.
+    aside: (summary, lines) of what is not there, folded.
     """
 
     key: str
@@ -39,18 +44,22 @@ class Section:
     lead: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     runs: tuple[dict[str, Any], ...] = ()
+    aside: tuple[str, tuple[str, ...]] = ("", ())
 
 
 @dataclass(frozen=True)
 class Page:
-    """title: of the study; facts: (name, value) in a line below it; banner: what must be known before all else, "" where nothing is."""
+    """title: of the study; facts: (name, value) in a line below it; banner: what must be known before all else, "" where nothing is.
+
+    daggers: whether numbers at reduced size carry †; where all are, the banner says it.
+    """
 
     title: str
     sections: Sequence[Section]
     facts: Sequence[tuple[str, str]] = ()
     banner: str = ""
     foot: str = ""
-    runs: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    daggers: bool = True
 
 
 class Shown(NamedTuple):
@@ -96,6 +105,7 @@ def render(page: Page) -> str:
     )
     environment.filters["shown"] = shown
     environment.filters["image"] = image
+    environment.filters["wide"] = wide
     environment.filters["slug"] = slug
     environment.globals["LONG"] = LONG
     return environment.get_template("template.html").render(page=page, style=_source("page.css"), script=_source("page.js"))
@@ -140,7 +150,8 @@ def entry_shown(entry: Entry, column: tuple[float, float] | None) -> Shown:
     if entry is None:
         return Shown("missing", hover="not measured")
     if isinstance(entry, str):
-        return Shown("text", entry, sort=entry, tone=_TONES.get(entry[:1], ""))
+        tone = _TONES.get(entry[:1], "")
+        return Shown("text", entry, sort=entry, tone=f"{tone} long".strip() if len(entry) > WORDS else tone)
     strip = None
     if column is not None and entry.there and entry.low is not None and entry.high is not None:
         assert entry.value is not None
@@ -164,6 +175,12 @@ def entry_shown(entry: Entry, column: tuple[float, float] | None) -> Shown:
 def image(text: str) -> str:
     """An SVG as the address of an image: nothing in it can reach the page, and no two clash."""
     return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
+
+
+def wide(text: str) -> str:
+    """How wide an SVG is shown at most: letters of all figures are of one size, also of those with little in them."""
+    points = svg.width(text)
+    return "" if points is None else f"max-width: {points / 72 / FULL * 100:.0f}%"
 
 
 def slug(place: str) -> str:

@@ -96,19 +96,29 @@ def notes(collected: Collected) -> list[str]:
 
 
 def run_folders(collected: Collected, to_root: str) -> list[dict[str, Any]]:
-    """What the page says of each run folder that has rows. to_root: from the page's folder to the study's, "." or "../runs/quick"."""
-    logs = {str(job.get("folder")): str(job.get("log") or "") for job in collected.jobs}
+    """What the page says of each run folder that has rows, and of searches that are shown by their cells alone.
+
+    to_root: from the page's folder to the study's, "." or "../runs/quick".
+    """
+    logs: dict[str, list[tuple[str, str]]] = {}
+    for job in collected.jobs:
+        if job.get("folder") and job.get("log"):
+            logs.setdefault(str(job["folder"]), []).append((f"log of {job.get('id', 'a job')}", str(job["log"])))
     by_place: dict[str, list[Found]] = {}
     for found in collected.rows:
         by_place.setdefault(found.place, []).append(found)
+    for place, run in collected.runs.items():
+        if place not in by_place and not run.helper and (run.folder / "genotype.yaml").is_file():
+            by_place[place] = []
     out = []
     for place, own in by_place.items():
-        run = own[0].run
+        run = own[0].run if own else collected.runs[place]
         at = "" if to_root in ("", ".") else f"{to_root}/"
         links = [(name, f"{at}{place}/{name}") for name in ("config.yaml", "job.json", "results.jsonl") if (run.folder / name).is_file()]
-        links += [("log", f"{at}{logs[place]}")] if logs.get(place) else []
+        links += [(name, f"{at}{log}") for name, log in logs.get(place, ())]
         model = next((found.row.model for found in own if found.row.model), "")
         command = " ".join(shlex.quote(word if len(word) <= WORD else f"{word[:WORD]}…") for word in run.command)
-        about = ", ".join(filter(None, (str(model), f"seed {own[0].seed}" if own[0].seed is not None else "", f"{len(own)} rows")))
-        out.append({"place": place, "about": about, "state": run.state, "command": command, "links": links, "note": own[0].reduced})
+        about = ", ".join(filter(None, (str(model), f"seed {own[0].seed}" if own and own[0].seed is not None else "", f"{len(own)} rows")))
+        note = own[0].reduced if own else run.reduced
+        out.append({"place": place, "about": about, "state": run.state, "command": command, "links": links, "note": note})
     return out

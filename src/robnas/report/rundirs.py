@@ -67,6 +67,11 @@ class RunFolder:
         found = _SCALE.search(self.config)
         return None if found is None or found[1] == "null" else found[1]
 
+    @property
+    def reduced(self) -> str:
+        """Why its configuration is not of the paper's size; "" where it is."""
+        return f"scale {self.scale}" if self.scale not in (None, "paper") else ""
+
     @cached_property
     def config(self) -> str:
         """The text of its config.yaml, "" where there is none."""

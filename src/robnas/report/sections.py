@@ -27,12 +27,12 @@ def page(collected: Collected, folder: Path, to_root: str = ".", progress: Progr
         *maker.finding(),
         Section("matrix", "Models × attacks", MATRIX, maker.written(found)),
         *maker.optional("trade-off", "Robust, or accurate?", TRADE_OFF, lambda: maker.further("accuracy_robustness")),
-        *maker.optional("claims", "Which claims of the paper hold", CLAIMS, lambda: claims_table.exhibits(maker.verdicts)),
+        *maker.claims(),
         *maker.optional("cells", "Cells beside their robustness", CELLS, lambda: maker.further("cells_robustness")),
         *maker.optional("predicts", "What goes with vulnerability", PREDICTS, lambda: maker.further("probe_attack", "attack_attack")),
         *maker.optional("searches", "What a search's settings change", SEARCHES, lambda: maker.further("searches")),
-        Section("paper", "The paper's tables and figures", PAPER, maker.written(maker.papers())),
-        *maker.optional("published", "Ours against published", PUBLISHED, lambda: [against.exhibit(collected)]),
+        maker.papers(),
+        *maker.optional("published", "Ours against published", PUBLISHED, maker.published),
         *maker.optional(
             "deviations",
             "Departures from the paper",
@@ -50,6 +50,7 @@ def page(collected: Collected, folder: Path, to_root: str = ".", progress: Progr
         facts(collected),
         banner(collected),
         FOOT.format(__version__, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        daggers=not collected.all_reduced,
     )
 
 
@@ -103,8 +104,39 @@ class Maker:
         made = self.several(key, function)
         return [Section(key, title, about, self.written(made))] if made else []
 
-    def papers(self) -> list[Exhibit]:
-        """The paper's, in its order."""
+    def claims(self) -> list[Section]:
+        """Tests of the paper's claims; of nobody's models but one's own there are none to make. What could not be tested is folded."""
+        if not self.collected.of_families:
+            return []
+        key, title = "claims", "Which claims of the paper hold"
+        made = self.several(key, lambda: claims_table.exhibits(self.verdicts, not self.collected.all_reduced))
+        rest: list[str] = []
+
+        def untested() -> Exhibit:
+            rest.extend(claims_table.untested(self.verdicts))
+            return Exhibit(key, "", "", "")
+
+        self.one(key, untested)
+        many = f"{len(rest)} claim{'s' * (len(rest) != 1)} that could not be tested, and why"
+        return [Section(key, title, CLAIMS, self.written(made), aside=(many, tuple(rest)))] if made or rest else []
+
+    def published(self) -> list[Exhibit]:
+        """Nothing, where no number of ours stands beside one of the paper's."""
+        made = against.exhibit(self.collected)
+        assert made.table is not None
+        at = made.table.columns.index("ours")
+        return [made] if any(row[at] is not None for row in made.table.rows) else []
+
+    def papers(self) -> Section:
+        """The paper's, in its order; what there are no rows for is folded, with what it would take."""
+        nas = any(family == "nas" for _, family in self.collected.models())
+        made = [exhibit for exhibit in self._papers() if nas or exhibit.key not in OF_CELLS]
+        there = [exhibit for exhibit in made if not exhibit.empty or exhibit.missing.startswith(BUG)]
+        rest = tuple(f"{one.label} {one.title}: {one.missing or 'nothing to show yet'}" for one in made if one not in there)
+        many = f"{len(rest)} of them that there are no rows for, and what they would take"
+        return Section("paper", "The paper's tables and figures", PAPER, self.written(there), aside=(many, rest))
+
+    def _papers(self) -> list[Exhibit]:
         out = []
         for name in paper.ORDER:
             exhibit = self.one(name.replace("_0", "-").replace("_", "-"), lambda name=name: paper.function(name)(self.collected))  # type: ignore[misc]
@@ -179,7 +211,7 @@ def banner(collected: Collected) -> str:
     if not why:
         return ""
     said = "; ".join(list(why)[:4])
-    if sum(why.values()) == n:
+    if collected.all_reduced:
         return (
             f"Everything here is reduced ({said}): it shows that every part runs and how results read, "
             "not what the paper's models do at full size."
@@ -197,7 +229,9 @@ CELLS = "Beyond the paper: how a cell is built, beside how easily the networks m
 PREDICTS = "Beyond the paper: what probes measure without an attack against what attacks found, and attacks against each other."
 SEARCHES = "Beyond the paper: what n_step and γ do to the cells that a search finds."
 BUG = "a bug in robnas to be mended"
-PAPER = "In the paper's order. Each with its numbers as CSV and TeX; what a study has no rows for says what it would take."
+PAPER = "In the paper's order. Each with its numbers as CSV and TeX."
+OF_CELLS = ("table-3", "table-4", "fig-15", "fig-18")
+"""They show published cells and numbers in any case, which say nothing of models that no search has made."""
 PUBLISHED = "Every number that the paper prints. Sort by the last column to see where we differ most."
 DEVIATIONS = "What is done otherwise than in the paper's text, and which numbers are doubtful."
 PROVENANCE = "What these numbers were made with."

@@ -49,6 +49,16 @@ class Verdict:
     note: str = ""
 
     @property
+    def of_data(self) -> bool:
+        """Whether it stands on published cells alone, and on no row of the study."""
+        return self.setting == ("", "") and self.value is not None
+
+    @property
+    def made(self) -> bool:
+        """Whether it is a test of rows that came to a number."""
+        return self.value is not None and not self.of_data
+
+    @property
     def verdict(self) -> str:
         """One of the three."""
         return self._judged()[0]

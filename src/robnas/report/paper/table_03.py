@@ -42,7 +42,7 @@ def exhibit(collected: Collected) -> Exhibit:
     blocks = ["published" if name in printed or name in ("random", "darts_v1") else "§5.2, as the authors' code has them" for name in cells]
     order = sorted(range(len(rows)), key=lambda i: (blocks[i] != "published", i))  # V1 beside the others
     rows, blocks = [rows[i] for i in order], [blocks[i] for i in order]
-    rows += [_row(search.title, search.genotype, None, f"#run-{search.place.rpartition('/')[2]}") for search in found if search.genotype]
+    rows += [_row(search.title, search.genotype, None, (search.place,)) for search in found if search.genotype]
     blocks += ["searched in this study"] * len(found)
     columns = (
         "cell",
@@ -72,11 +72,11 @@ def differences(cells: Mapping[str, Genotype], printed: Mapping[str, Published])
     ]
 
 
-def _row(title: str, genotype: Genotype, printed: Published | None, link: str = "") -> tuple[Entry, ...]:
+def _row(title: str, genotype: Genotype, printed: Published | None, runs: tuple[str, ...] = ()) -> tuple[Entry, ...]:
     own = ranked(genotype, "normal")
     cells: list[Entry] = []
     for fact, theirs in zip(FACTS, printed.values if printed else (None,) * len(FACTS), strict=True):
-        cells.append(Cell(own[fact], text=str(own[fact]), link=link if fact == "depth" else ""))
+        cells.append(Cell(own[fact], text=str(own[fact]), runs=runs if fact == "depth" else ()))
         differs = theirs is not None and theirs != own[fact]
         cells.append("–" if theirs is None else Cell(theirs, text=f"{theirs:.0f}", flags=("differs",) * differs))
     more = [Cell(own["convolutions"], text=str(own["convolutions"])), Cell(own["density"], text=f"{own['density']:.2f}")]

@@ -154,11 +154,12 @@ def _table(drawn: Mapping[str, Drawn], settings: Sequence[Setting], models: Sequ
     heads = [f"{name}{', %' if d.quantity.share else ''}" for name, d in drawn.items()]
     rows: list[tuple[Entry, ...]] = []
     blocks = []
-    for setting in settings:
+    for together in _together(drawn, settings):
+        said = " and ".join(dict.fromkeys(protocol for _, protocol in together))
         for one in models:
-            if any(one in d.worth.get(setting, {}) for d in drawn.values()):
-                rows.append((one.title, *(_cell(d, setting, one) for d in drawn.values()), _seconds(cost.get(one))))
-                blocks.append(f"{names.data(setting[0])}, {setting[1]}")
+            if any(one in d.worth.get(setting, {}) for d in drawn.values() for setting in together):
+                rows.append((one.title, *(_of(d, together, one) for d in drawn.values()), _seconds(cost.get(one))))
+                blocks.append(f"{names.data(together[0][0])}, {said}")
     for one, worth in cost.items():
         if one not in models:
             rows.append((one.title, *[None] * len(drawn), _seconds(worth)))
@@ -171,6 +172,29 @@ def _table(drawn: Mapping[str, Drawn], settings: Sequence[Setting], models: Sequ
     return Table(
         ("model", *heads, "search, s"), tuple(rows), tuple(blocks), {"search, s": "wall clock of the search on the machine that it ran on"}
     )
+
+
+def _together(drawn: Mapping[str, Drawn], settings: Sequence[Setting]) -> list[list[Setting]]:
+    """Settings that share rows: of one data set, where no column has numbers of both: a training may be `sound`, its attacks `custom`."""
+    out: list[list[Setting]] = []
+    for setting in settings:
+        mine = {name for name, d in drawn.items() if d.worth.get(setting)}
+        for there in out:
+            theirs = {name for name, d in drawn.items() for other in there if d.worth.get(other)}
+            if there[0][0] == setting[0] and not mine & theirs:
+                there.append(setting)
+                break
+        else:
+            out.append([setting])
+    return out
+
+
+def _of(d: Drawn, together: Sequence[Setting], one: Who) -> Cell | None:
+    """By the one setting of these that has it; where they are several, which is on hover."""
+    for setting in together:
+        if (cell := _cell(d, setting, one)) is not None:
+            return cell if len(together) == 1 else cell._replace(note=", ".join(filter(None, (cell.note, f"{setting[1]} protocol"))))
+    return None
 
 
 def _cell(d: Drawn, setting: Setting, one: Who) -> Cell | None:

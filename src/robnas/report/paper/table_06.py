@@ -48,6 +48,7 @@ def exhibit(collected: Collected) -> Exhibit:
         None,
         Table(columns, tuple(rows), tuple(line["type"] for line in entries), about),
         missing,
+        folded=True,
     )
 
 
