@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -63,6 +64,7 @@ def student(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
     return mean - half, mean + half
 
 
+@cache
 def student_quantile(p: float, freedom: int) -> float:
     """t with P(T ≤ t) = p ≥ ½, by halving θ = arctan(t / √ν)."""
     require(0.5 <= p < 1, f"p: {p} is not in [0.5, 1)")

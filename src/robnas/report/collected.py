@@ -12,11 +12,12 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -25,8 +26,10 @@ from numpy.typing import NDArray
 
 from robnas.errors import unknown
 from robnas.report import names, own
+from robnas.report.progress import silent
 from robnas.report.reading import read_rows
 from robnas.report.rundirs import RunFolder, read_facts, walk
+from robnas.report.settings import in_order
 from robnas.results import Row, Rows
 
 
@@ -140,16 +143,18 @@ class Collected:
     notes: list[Note] = field(default_factory=list)
 
     @classmethod
-    def read(cls, root: str | Path) -> Collected:
-        """Everything below `root`. Never raises for what lies there; no rows at all: `rows` is empty."""
+    def read(cls, root: str | Path, progress: Callable[[str], None] = silent) -> Collected:
+        """Everything below `root`. Never raises for what lies there; no rows at all: `rows` is empty. progress: told how far it is."""
         root = Path(root)
         new = cls(root)
         new.plan = new._plan()
         planned = {str(job.get("folder")): job for job in new.jobs if job.get("folder")}
-        seen: dict[Hashable, str] = {}
-        for folder, inside in walk(root):
+        seen: dict[str, _Job] = {}
+        for number, (folder, inside) in enumerate(walk(root)):
+            if number % 200 == 0:
+                progress(f"reading: {len(new.rows):,} rows of {number:,} folders")
             place = folder.relative_to(root).as_posix()
-            run = RunFolder(folder, place, new._facts(folder, place, inside))
+            run = RunFolder(folder, place, new._facts(folder, place, inside), frozenset(inside))
             if run.facts:
                 new.runs[place] = run
             for name in inside:
@@ -197,10 +202,16 @@ class Collected:
             if name not in _FIELDS:
                 raise unknown("field of rows", name, _FIELDS)
         tests = [(name, _choice(name, value)) for name, value in wanted.items()]
+        chosen = list(self.rows if rows is None else rows)
         if rows is None:
-            indexed = [self._index[name].get(c[0], []) for name, c in tests if name in self._index and len(c) == 1]
-            rows = min(indexed, key=len, default=self.rows)
-        return [found for found in rows if all(_agrees(found, name, choice) for name, choice in tests)]
+            indexed = {name: [self._index[name].get(value, []) for value in dict.fromkeys(c)] for name, c in tests if name in self._index}
+            fewest = min(indexed, key=lambda name: sum(map(len, indexed[name])), default="")
+            if fewest:
+                chosen = [self.rows[i] for i in (indexed[fewest][0] if len(indexed[fewest]) == 1 else sorted(chain(*indexed[fewest])))]
+                tests = [(name, choice) for name, choice in tests if name != fewest]
+        for name, choice in tests:  # one after another: most rows go at the first
+            chosen = [found for found in chosen if _agrees(found, name, choice)]
+        return chosen
 
     def models(self, rows: Iterable[Found] | None = None) -> list[tuple[str, str]]:
         """(model, family) of all rows, or of these, in the one order of the report."""
@@ -229,14 +240,30 @@ class Collected:
         return published()
 
     @cached_property
-    def _index(self) -> dict[str, dict[str, list[Found]]]:
-        """Field → its values → rows, in order: of 100,000 rows an exhibit is of a few thousand."""
-        out: dict[str, dict[str, list[Found]]] = {"metric": {}, "plugin": {}, "kind": {}, "model": {}}
+    def _index(self) -> dict[str, dict[str, list[int]]]:
+        """Field → its values → numbers of rows, ascending: of 100,000 rows an exhibit is of a few thousand."""
+        out: dict[str, defaultdict[str, list[int]]] = {name: defaultdict(list) for name in ("metric", "plugin", "kind", "model")}
+        metric, plugin, kind, model = out.values()
+        for number, found in enumerate(self.rows):
+            row = found.row
+            metric[row.metric].append(number)
+            plugin[names.plain(row.plugin)].append(number)
+            kind[row.kind].append(number)
+            model[found.model].append(number)
+        return {name: dict(values) for name, values in out.items()}
+
+    @cached_property
+    def untreated(self) -> tuple[dict[str, Found], dict[str, Found]]:
+        """The first row of each plainly trained model, by the identity of its run and by the digest of its weights."""
+        by_identity: dict[str, Found] = {}
+        by_digest: dict[str, Found] = {}
         for found in self.rows:
-            keys = {"metric": found.row.metric, "plugin": names.plain(found.row.plugin), "kind": found.row.kind, "model": found.model}
-            for name, key in keys.items():
-                out[name].setdefault(key, []).append(found)
-        return out
+            if not found.treatment:
+                if found.run.identity:
+                    by_identity.setdefault(found.run.identity, found)
+                if found.row.victim:
+                    by_digest.setdefault(found.row.victim, found)
+        return by_identity, by_digest
 
     @cached_property
     def _by_identity(self) -> dict[str, tuple[str, str]]:
@@ -264,18 +291,22 @@ class Collected:
             self.notes.append(Note(f"{place}/job.json", "cannot be read as a job's note: passed over"))
             return {}
 
-    def _add(self, run: RunFolder, job: dict[str, Any], seen: dict[Hashable, str]) -> None:
+    def _add(self, run: RunFolder, job: dict[str, Any], seen: dict[str, _Job]) -> None:
         rows, complaints = read_rows(run.folder / "results.jsonl")
         where = f"{run.place}/results.jsonl".removeprefix("./")
+        sizes: dict[Any, str] = {}
         self.notes += [Note(where, complaint) for complaint in complaints]
         twice: Counter[str] = Counter()
         for row in rows:
-            first = seen.setdefault(_key(row), run.place)
-            if first != run.place:
+            if (there := seen.get(row.job)) is None:
+                there = seen[row.job] = _Job(run.place)
+            if (first := there.first(row, run.place)) != run.place:
                 twice[first] += 1
                 continue
             model, _, treatment = (row.model or "").partition(" + ")
-            self.rows.append(Found(row, run.folder, run.place, run, model, treatment, _reduced(row, run, job)))
+            if (size := (row.dataset, bool(job))) not in sizes:
+                sizes[size] = _reduced(row, run, job)
+            self.rows.append(Found(row, run.folder, run.place, run, model, treatment, sizes[size]))
         self.notes += [Note(where, f"{n} rows that {first} has too: passed over") for first, n in twice.items()]
 
 
@@ -284,9 +315,27 @@ _OF_ROW = frozenset(f.name for f in fields(Row)) - {"model", "dataset", "value"}
 _BY_PLAIN_NAME = ("plugin", "dataset")
 
 
+class _Job:
+    """The rows of one job. Most jobs have theirs in one folder, where none is there twice: keys are made once there is a second."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.rows: list[Row] = []
+        self.keys: dict[Hashable, str] | None = None
+
+    def first(self, row: Row, place: str) -> str:
+        """The first folder that has the row."""
+        if self.keys is None and place == self.place:
+            self.rows.append(row)
+            return place
+        if self.keys is None:
+            self.keys = dict.fromkeys(map(_key, self.rows), self.place)
+        return self.keys.setdefault(_key(row), place)
+
+
 def _key(row: Row) -> Hashable:
-    """Equal where `Row.key` is, ten times as fast."""
-    return row.job, row.plugin, row.metric, row.victim, row.attack_seed, row.dataset, json.dumps(row.params, sort_keys=True)
+    """Of rows of one job equal where `Row.key` is, ten times as fast."""
+    return row.plugin, row.metric, row.victim, row.attack_seed, row.dataset, in_order(row.params)
 
 
 def _choice(name: str, value: Any) -> Any:

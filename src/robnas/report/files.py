@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from robnas import atomic
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
@@ -59,13 +59,14 @@ def write(exhibit: Exhibit, folder: Path, address: str = "") -> Written:
     return written
 
 
-def svg(figure: object, name: str) -> str:
+def svg(figure: Any, name: str) -> str:
     """The figure's SVG; equal figures give equal texts. name: keeps the identifiers of several figures apart."""
     import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     text = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
-        figure.savefig(text, format="svg", metadata={"Date": None})  # type: ignore[attr-defined]
+        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})  # type: ignore[no-untyped-call]  # savefig draws twice
     return slim(text.getvalue())
 
 

@@ -28,8 +28,9 @@ class RunFolder:
     folder: Path
     place: str
     facts: dict[str, Any]
+    files: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """40 hexadecimal digits; "" of a folder without a note."""
         return str(self.facts.get("identity") or "")
@@ -73,10 +74,16 @@ class RunFolder:
         return f"scale {self.scale}" if self.scale not in (None, "paper") else ""
 
     @cached_property
+    def adversarial(self) -> bool:
+        """Whether its model was trained on adversarial images."""
+        return "AdversarialClassifier" in self.config
+
+    @cached_property
     def config(self) -> str:
         """The text of its config.yaml, "" where there is none."""
         try:
-            return (self.folder / "config.yaml").read_text("utf-8", errors="replace")
+            with (self.folder / "config.yaml").open("rb") as file:
+                return file.read().decode("utf-8", errors="replace").replace("\r\n", "\n")
         except OSError:
             return ""
 
@@ -84,13 +91,14 @@ class RunFolder:
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     """(folder, its files) of every folder below `root` in which rows may lie, in order of names; links are not followed."""
     for folder, below, files in os.walk(root):
-        below[:] = sorted(d for d in below if d not in SKIPPED and not d.startswith(".") and not Path(folder, d).is_symlink())
+        below[:] = sorted(d for d in below if d not in SKIPPED and not d.startswith(".") and not os.path.islink(f"{folder}/{d}"))  # noqa: PTH114
         yield Path(folder), sorted(files)
 
 
 def read_facts(path: Path) -> dict[str, Any]:
     """A job.json. Raises ValueError where it is none, OSError where it cannot be read."""
-    content = json.loads(path.read_text("utf-8"))
+    with path.open("rb") as file:
+        content = json.loads(file.read().decode("utf-8"))
     if not isinstance(content, dict) or not isinstance(content.get("identity"), str):
         raise ValueError("no note of a job")
     return content

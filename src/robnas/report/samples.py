@@ -18,11 +18,13 @@ from robnas.report.collected import Collected, Found
 from robnas.report.paper import thefts
 from robnas.report.paper.over_seeds import Who, who
 from robnas.report.paper.variants import OWN, Variant, nearest, trainings, undefended
+from robnas.report.settings import in_order
 
 Setting = tuple[str, str]
 """Data set and protocol."""
 HARDENED = frozenset({"darts_v1", "darts_i", "darts_ii", "darts_iii"})
 """Variants of DARTS: §5.2's were made to be harder to break, so they are no sample of what search makes."""
+_HARDENED = frozenset(map(names.plain, HARDENED))
 UNBOUNDED = 0.5
 """ε from which on every image is allowed: such rows check the attack, not the model."""
 
@@ -113,7 +115,7 @@ class Samples:
         groups: dict[tuple[str, ...], list[Found]] = {}
         for found in filter(undefended, self._rows(measure)):
             told = {k: v for k, v in found.params.items() if k not in OWN and k not in measure.over and k not in measure.free}
-            key = (found.dataset, found.row.protocol, json.dumps(told, sort_keys=True, default=str), self._trained.get(found.place, ""))
+            key = (found.dataset, found.row.protocol, in_order(told), self._trained.get(found.place, ""))
             groups.setdefault(key, []).append(found)
         return [Variant(key[0], key[1], key[3].partition(" ")[0], tuple(own)) for key, own in groups.items()]
 
@@ -144,8 +146,8 @@ class Samples:
         cells: dict[tuple[Who, Any], dict[str, list[Found]]] = {}
         for found in rows:
             model = who(found)
-            if self.variants or names.plain(model.model) not in {names.plain(one) for one in HARDENED}:
-                point = json.dumps([found.params.get(name) for name in measure.over])
+            if self.variants or names.plain(model.model) not in _HARDENED:
+                point = json.dumps([found.params.get(name) for name in measure.over]) if measure.over else "[]"
                 cells.setdefault((model, (found.row.search_seed, found.row.train_seed)), {}).setdefault(point, []).append(found)
         counted = Counter(point for points in cells.values() for point in points)
         shared = {point for point, n in counted.items() if n == max(counted.values())}
@@ -161,13 +163,18 @@ class Samples:
 
 def _value(measure: Measure, points: Mapping[str, Sequence[Found]]) -> float:
     """Of one training: the mean over points of a sweep, each as it is compared; or the slope over them."""
-    each = {point: float(np.mean([measure.read(found.value) for found in found_here])) for point, found_here in points.items()}
+    each = {point: _mean([measure.read(found.value) for found in found_here]) for point, found_here in points.items()}
     if measure.slope is None:
-        return float(np.mean(list(each.values())))
+        return _mean(list(each.values()))
     x = np.array([json.loads(point)[0] for point in each], dtype=np.float64)
     if len(x) < 2:
         return math.nan
     return float(np.polyfit(x, list(each.values()), 1)[0]) * measure.slope
+
+
+def _mean(values: Sequence[float]) -> float:
+    """NumPy takes its time with the many of which there is one."""
+    return float(values[0]) if len(values) == 1 else float(np.mean(values))
 
 
 def _when(found: Found) -> str:

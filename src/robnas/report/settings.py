@@ -18,7 +18,20 @@ ALWAYS = ("goal", "eps", "rate", "budget", "strategy", "replica")
 def setting(params: Mapping[str, Any]) -> str:
     """Equal for equal attacks, whatever model they were made on."""
     kept = {k: v for k, v in params.items() if k not in OWN and not (isinstance(v, str) and "/" in v)}
-    return json.dumps(kept, sort_keys=True, default=str)
+    return in_order(kept)
+
+
+_WRITTEN: dict[str, str] = {}
+
+
+def in_order(params: Mapping[str, Any]) -> str:
+    """JSON with sorted keys, what is none of JSON's as text. Each is written once: of 100,000 rows few are set in a way of their own."""
+    told = repr(params)
+    if told not in _WRITTEN:
+        if len(_WRITTEN) >= 100_000:
+            _WRITTEN.clear()
+        _WRITTEN[told] = json.dumps(params, sort_keys=True, default=str)
+    return _WRITTEN[told]
 
 
 def labels(settings: Iterable[str]) -> dict[str, str]:

@@ -132,17 +132,23 @@ def forest(
     marks: in the order of rows. named: whether names stand at the left. middle: what the dashed line is of a family; None: no line.
     """
     y = places([(mark.model, mark.family) for mark in marks])
-    for mark in marks:
-        axes.axhline(y[mark.model], color=PALE, linewidth=0.6, zorder=0)
+    from matplotlib.collections import LineCollection
+
+    rows = [((0, at), (1, at)) for at in y.values()]
+    across = axes.get_yaxis_transform()
+    axes.add_collection(LineCollection(rows, colors=PALE, linewidths=0.6, zorder=0, transform=across), autolim=False)
     for family in dict.fromkeys(mark.family for mark in marks):
         own = [mark for mark in marks if mark.family == family]
         there = [mark.value for mark in own if mark.value is not None]
         if len(there) > 1 and middle is not None:
             ends = y[own[0].model] - 0.5, y[own[-1].model] + 0.5
             axes.plot([middle(there)] * 2, ends, "--", color=paler(look(family).colour, 0.4), linewidth=1, zorder=1)
-    for mark in marks:
-        _row(axes, y[mark.model], mark)
-    axes.set_yticks(list(y.values()), [words(names.model(mark.model)) for mark in marks] if named else [""] * len(y))
+    for family in dict.fromkeys(mark.family for mark in marks):
+        _marks(axes, [(y[mark.model], mark) for mark in marks if mark.family == family], look(family))
+    if named:
+        axes.set_yticks(list(y.values()), [words(names.model(mark.model)) for mark in marks])
+    else:
+        axes.set_yticks([])
     axes.tick_params(axis="y", length=0, labelsize=SMALL if len(y) <= MANY else SMALL - 2.5)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(max(y.values(), default=0) + 0.8, -0.8)
@@ -152,19 +158,27 @@ def forest(
     _hatch([(axes, y[mark.model]) for mark in marks if mark.value is None])
 
 
-def _row(axes: Any, y: float, mark: Mark) -> None:
-    style = look(mark.family)
-    if mark.published is not None:
+def _marks(axes: Any, marks: Sequence[tuple[float, Mark]], style: names.Look) -> None:
+    """(y, mark) of a family. What looks alike is drawn in one go: a call for each mark takes longer than all else in a report."""
+    from matplotlib.collections import LineCollection
+
+    published = [(mark.published, y) for y, mark in marks if mark.published is not None]
+    if published:
         pale = {"markerfacecolor": paler(style.colour, 0.75), "markeredgecolor": paler(style.colour, 0.35)}
-        axes.plot([mark.published], [y], "D", markersize=6.5, markeredgewidth=0.9, zorder=2, **pale)
-    if mark.value is None:
-        return
-    if len(mark.seeds) > 1:
-        seeds = {"color": style.colour, "markersize": 2.8, "alpha": 0.55, "markeredgewidth": 0, "zorder": 3}
-        axes.plot(mark.seeds, y + jitter(len(mark.seeds)), style.marker, **seeds)
-    if mark.low is not None and mark.high is not None:
-        axes.plot([mark.low, mark.high], [y, y], color=style.colour, linewidth=1.3, solid_capstyle="butt", zorder=4)
-    axes.plot([mark.value], [y], style.marker, color=style.colour, markersize=5.5, markeredgecolor="white", markeredgewidth=0.6, zorder=5)
+        axes.plot(*zip(*published, strict=True), "D", markersize=6.5, markeredgewidth=0.9, zorder=2, **pale)
+    there = [(y, mark) for y, mark in marks if mark.value is not None]
+    seeds = [
+        (seed, at) for y, mark in there if len(mark.seeds) > 1 for seed, at in zip(mark.seeds, y + jitter(len(mark.seeds)), strict=True)
+    ]
+    if seeds:
+        small = {"color": style.colour, "markersize": 2.8, "alpha": 0.55, "markeredgewidth": 0, "zorder": 3}
+        axes.plot(*zip(*seeds, strict=True), style.marker, **small)
+    intervals = [((mark.low, y), (mark.high, y)) for y, mark in there if mark.low is not None and mark.high is not None]
+    if intervals:
+        axes.add_collection(LineCollection(intervals, colors=style.colour, linewidths=1.3, capstyle="butt", zorder=4))
+    if there:
+        middle = {"color": style.colour, "markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 5}
+        axes.plot([mark.value for _, mark in there], [y for y, _ in there], style.marker, **middle)
 
 
 def _hatch(empty: Iterable[tuple[Any, float]]) -> None:

@@ -7,8 +7,10 @@ the same nodes have labels and lines of their own, and a line crosses another on
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from random import Random
 
@@ -59,8 +61,13 @@ class Layout:
 
 
 def layout(cell: Cell) -> Layout:
-    """Layers, the order within each (few crossings), and heights (straight lines)."""
-    layers, routes = _vertices(cell)
+    """Layers, the order within each (few crossings), and heights (straight lines); made once of each cell, and not to be changed."""
+    return _layout(cell.nodes, cell.concat)
+
+
+@cache
+def _layout(nodes: tuple[tuple[Edge, ...], ...], concat: tuple[int, ...]) -> Layout:
+    layers, routes = _vertices(Cell(nodes, concat))
     _order(layers)
     _place(layers)
     for _ in range(3):  # each straight line makes room for others
@@ -100,8 +107,13 @@ def crossings(upper: Sequence[Vertex], lower: Sequence[Vertex]) -> int:
     """Pairs of lines that cross between two neighbouring layers, in their present order."""
     at = {id(v): i for i, v in enumerate(lower)}
     ends = [sorted(at[id(w)] for w in v.after) for v in upper]
-    flat = [e for group in ends for e in group]
-    return sum(a > b for i, a in enumerate(flat) for b in flat[i + 1 :])
+    n = 0
+    before: list[int] = []
+    for group in ends:
+        n += sum(len(before) - bisect_right(before, e) for e in group)
+        for e in group:
+            insort(before, e)
+    return n
 
 
 def _order(layers: list[list[Vertex]], restarts: int = 24) -> None:

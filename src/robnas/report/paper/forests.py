@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from robnas.report import names, style
@@ -65,6 +66,16 @@ class Drawn:
     def rows(self) -> list[Found]:
         """That are shown."""
         return [found for variant in self.chosen.values() for found in variant.rows]
+
+    @cached_property
+    def places(self) -> dict[Setting, dict[Who, tuple[str, ...]]]:
+        """Setting → model → the run folders that its number is of."""
+        out: dict[Setting, dict[Who, dict[str, None]]] = {}
+        for setting, variant in self.chosen.items():
+            own = out.setdefault(setting, {})
+            for found in variant.rows:
+                own.setdefault(who(found), {})[found.place] = None
+        return {setting: {one: tuple(places) for one, places in own.items()} for setting, own in out.items()}
 
     def marks(self, setting: Setting, models: Sequence[Who]) -> list[style.Mark]:
         """Of all models, in order; one without a number is hatched."""
@@ -189,7 +200,7 @@ def cell(d: Drawn, setting: Setting, one: Who) -> Cell | None:
     if worth is None:
         return None
     found = worth.cell(100 if d.quantity.share else 1, 1 if d.quantity.share else None)
-    return found._replace(runs=tuple(dict.fromkeys(f.place for f in d.chosen[setting].rows if who(f) == one)))
+    return found._replace(runs=d.places[setting].get(one, ()))
 
 
 def _published(d: Drawn, setting: Setting, one: Who) -> Cell | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from robnas.report import names, style
@@ -82,7 +83,16 @@ class Sweep:
 
     def runs(self, setting: Setting, one: Who, x: float) -> tuple[str, ...]:
         """Places of the run folders of a number."""
-        return tuple(dict.fromkeys(f.place for f in self.chosen[setting].rows if who(f) == one and self.over.of(f) == x))
+        return tuple(self._places[setting].get((one, x), ()))
+
+    @cached_property
+    def _places(self) -> dict[Setting, dict[tuple[Who, float], dict[str, None]]]:
+        out: dict[Setting, dict[tuple[Who, float], dict[str, None]]] = {}
+        for setting, variant in self.chosen.items():
+            own = out.setdefault(setting, {})
+            for found in variant.rows:
+                own.setdefault((who(found), self.over.of(found)), {})[found.place] = None
+        return out
 
 
 def exhibit(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -92,7 +93,13 @@ def crowded(worth: Mapping[Who, Worth], lines: int = 40) -> list[Mark]:
 
 def who(found: Found) -> Who:
     """Of a row."""
-    return Who(found.model, found.family, found.row.kind != "search" and found.row.search_seed is not None)
+    row = found.row
+    return _who(found.model, row.family, row.kind != "search" and row.search_seed is not None)
+
+
+@cache
+def _who(model: str, family: str, searched: bool) -> Who:
+    return Who(model, family, searched)
 
 
 def over_seeds(rows: Iterable[Found], *, logarithmic: bool = False, bounds: tuple[float, float] | None = None) -> dict[Who, Worth]:
@@ -112,7 +119,8 @@ def over_seeds(rows: Iterable[Found], *, logarithmic: bool = False, bounds: tupl
 
 def _worth(seeds: Sequence[Sequence[Found]], logarithmic: bool, bounds: tuple[float, float] | None) -> Worth:
     into, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
-    each = [float(back(np.mean(into([found.value for found in own])))) for own in seeds]
+    alone = not logarithmic  # what is its own mean need not be asked of NumPy
+    each = [own[0].value if alone and len(own) == 1 else float(back(np.mean(into([found.value for found in own])))) for own in seeds]
     every = [found for own in seeds for found in own]
     low: float | None
     high: float | None

@@ -14,15 +14,7 @@ BUDGET = 8000
 
 def of_victims(collected: Collected, rows: Iterable[Found]) -> list[tuple[Found, Found]]:
     """(a row of the replica, a row of its victim); replicas whose victim is not among the runs are left out."""
-    by_identity: dict[str, Found] = {}
-    by_digest: dict[str, Found] = {}
-    for found in collected.rows:
-        if found.treatment:
-            continue
-        if found.run.identity:
-            by_identity.setdefault(found.run.identity, found)
-        if found.row.victim:
-            by_digest.setdefault(found.row.victim, found)
+    by_identity, by_digest = collected.untreated
     pairs = []
     for found in rows:
         upstream = found.run.facts.get("upstream")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from robnas.report import names
 from robnas.report.collected import Collected, Found
 from robnas.report.paper.over_seeds import Who, who
+from robnas.report.settings import in_order
 
 PROTOCOLS = ("paper", "artifact", "sound", "custom")
 """In the order of panels."""
@@ -45,8 +45,8 @@ def undefended(found: Found) -> bool:
     """Whether the training was plain (of an attack on training: attacked once, and no more), and the row a measurement of its own."""
     treatments = found.treatment.split(" + ") if found.treatment else []
     training = found.row.access == "training"  # of a backdoor, `target` is a class
-    part = PIECES & set(found.params) or (not training and "target" in found.params)
-    return len(treatments) <= training and not part and "AdversarialClassifier" not in found.run.config
+    part = not PIECES.isdisjoint(found.params) or (not training and "target" in found.params)
+    return len(treatments) <= training and not part and not found.run.adversarial
 
 
 def variants(collected: Collected, rows: Iterable[Found], over: Collection[str] = ()) -> list[Variant]:
@@ -55,7 +55,7 @@ def variants(collected: Collected, rows: Iterable[Found], over: Collection[str] 
     groups: dict[Key, list[Found]] = {}
     for found in rows:
         params = {k: v for k, v in found.params.items() if k not in OWN and k not in over}
-        settings = json.dumps(params, sort_keys=True, default=str)
+        settings = in_order(params)
         groups.setdefault((found.dataset, found.row.protocol, settings, trained.get(found.place, ""), found.reduced), []).append(found)
     return [Variant(key[0], key[1], key[3].partition(" ")[0], tuple(own)) for key, own in groups.items()]
 
@@ -63,7 +63,7 @@ def variants(collected: Collected, rows: Iterable[Found], over: Collection[str] 
 def trainings(collected: Collected) -> dict[str, str]:
     """Place of a run folder → protocol and data of its training; models that were trained in another way are another sample."""
     rows = collected.select(metric="accuracy", kind="train")
-    return {found.place: f"{found.row.protocol} {json.dumps(found.params, sort_keys=True, default=str)}" for found in rows}
+    return {found.place: f"{found.row.protocol} {in_order(found.params)}" for found in rows}
 
 
 def nearest(found: Sequence[Variant], near: Near = lambda row: 0.0) -> dict[tuple[str, str], Variant]:
