@@ -114,7 +114,8 @@ def run_folders(collected: Collected, to_root: str) -> list[dict[str, Any]]:
     for place, own in by_place.items():
         run = own[0].run if own else collected.runs[place]
         at = "" if to_root in ("", ".") else f"{to_root}/"
-        links = [(name, f"{at}{place}/{name}") for name in ("config.yaml", "job.json", "results.jsonl") if (run.folder / name).is_file()]
+        known = ["config.yaml", "job.json", "results.jsonl"]
+        links = [(name, f"{at}{place}/{name}") for name in known if name in run.files]
         links += [(name, f"{at}{log}") for name, log in logs.get(place, ())]
         model = next((found.row.model for found in own if found.row.model), "")
         command = " ".join(shlex.quote(word if len(word) <= WORD else f"{word[:WORD]}…") for word in run.command)
