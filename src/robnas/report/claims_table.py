@@ -44,11 +44,15 @@ def at_a_glance(verdicts: Sequence[Verdict]) -> Exhibit:
         rows.append((_words(claim), claim.where, *(_cell([v for v in own if v.setting == setting]) for setting in settings)))
     heads = [f"{names.data(data)}, {protocol}" for data, protocol in settings]
     tests = max((v.tests for v in verdicts), default=0)
-    caption = (
+    judged = (
         f"A claim holds where its test is significant at 5% after Holm's correction over all {tests} tests of the study. It does not where "
-        "it "
-        "is so the other way round, or where the 95% interval leaves no room for a gap that would matter; else the data do not suffice to "
-        "say. Architectures are the sample: seeds of one model are averaged. DARTS-i, -ii, -iii count as no NAS models but in §5.2's own "
+        "it is so the other way round, or where the 95% interval leaves no room for a gap that would matter; else the data do not suffice "
+        "to say. "
+    )
+    caption = (
+        judged
+        * bool(tests)
+        + "Architectures are the sample: seeds of one model are averaged. DARTS-i, -ii, -iii count as no NAS models but in §5.2's own "
         "claims." + _signs(verdicts)
     )
     blocks = tuple(claim.remark for claim in claims)

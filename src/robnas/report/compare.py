@@ -114,7 +114,7 @@ def made(first: Collected, second: Collected, a: str, b: str) -> Exhibit:
 
 def _pairs(first: Collected, second: Collected) -> list[tuple[Exhibit | None, Exhibit | None]]:
     old, new = ({exhibit.key: exhibit for exhibit in matrices(collected)} for collected in (first, second))
-    return [(old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new])]
+    return [(old[key], new[key]) for key in old if key in new] or [(next(iter([*old.values(), *new.values()]), None), None)]
 
 
 def _cells(matrix: Exhibit | None) -> dict[tuple[str, str], tuple[Cell | None, str]]:

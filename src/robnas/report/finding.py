@@ -106,8 +106,8 @@ def _claims(verdicts: Sequence[Verdict]) -> str:
     if not made:
         return "None of the paper's claims can be tested with so few models." if any(v.few != "no rows" for v in verdicts) else ""
     holds, does_not, unknown = (sum(v.verdict == word for v in made) for word in (HOLDS, DOES_NOT, UNKNOWN))
-    tests = "test of the paper's claims could" if len(made) == 1 else "tests of the paper's claims could"
-    return f"{len(made)} {tests} be made: {holds} found that they hold, {does_not} that they do not, and {unknown} could not say."
+    tests = "test" if len(made) == 1 else "tests"
+    return f"Of the paper's claims {len(made)} {tests} could be made: {holds} hold, {does_not} do not, and {unknown} cannot be told."
 
 
 def _reduced(attacks: Sequence[Sample]) -> str:

@@ -50,7 +50,7 @@ def _sentence(rows: Sequence[Found], where: str) -> str:
     worst = max(filter(_success, rows), key=lambda found: (found.value, -_radius(found)))
     how = settings.labels({settings.setting(found.params) for found in rows if found.row.plugin == worst.row.plugin})
     attack = f"{names.plugin(worst.row.plugin)}{f' ({label})' if (label := how[settings.setting(worst.params)]) else ''}"
-    of = f" of the {worst.row.n:,} images it was tried on" if worst.row.n else ""
+    of = f" of the {worst.row.n:,} image{'s' * (worst.row.n != 1)} it was tried on" if worst.row.n else ""
     clean = max((found for found in rows if found.row.metric == "clean_accuracy"), key=lambda found: found.row.n or 0, default=None)
     left = next((found for found in rows if found.row.metric == "robust_accuracy" and _same(found, worst)), None)
     said = [f"{worst.title}{f' {where}' if where else ''}:"]

@@ -18,6 +18,8 @@ from robnas.report.files import Written
 
 LONG = 12
 """Rows of a table from which on it can be searched."""
+MANY = 12
+"""Columns beyond which a table is printed across the page, and smaller the more there are."""
 TALL = 28
 """Rows beyond which a table scrolls below its head."""
 WORDS = 40
@@ -107,7 +109,7 @@ def render(page: Page) -> str:
     environment.filters["image"] = image
     environment.filters["wide"] = wide
     environment.filters["slug"] = slug
-    environment.globals["LONG"] = LONG
+    environment.globals.update(LONG=LONG, MANY=MANY)
     return environment.get_template("template.html").render(page=page, style=_source("page.css"), script=_source("page.js"))
 
 
@@ -180,7 +182,7 @@ def image(text: str) -> str:
 def wide(text: str) -> str:
     """How wide an SVG is shown at most: letters of all figures are of one size, also of those with little in them."""
     points = svg.width(text)
-    return "" if points is None else f"max-width: {points / 72 / FULL * 100:.0f}%"
+    return "" if points is None else f"--inches: {points / 72:.1f}; max-width: {points / 72 / FULL * 100:.0f}%"
 
 
 def slug(place: str) -> str:

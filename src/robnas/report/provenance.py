@@ -118,7 +118,8 @@ def run_folders(collected: Collected, to_root: str) -> list[dict[str, Any]]:
         links = [(name, f"{at}{place}/{name}") for name in known if name in run.files]
         links += [(name, f"{at}{log}") for name, log in logs.get(place, ())]
         model = next((found.row.model for found in own if found.row.model), "")
-        command = " ".join(shlex.quote(word if len(word) <= WORD else f"{word[:WORD]}…") for word in run.command)
+        words = (shlex.quote(word if len(word) <= WORD else f"{word[:WORD]}…") for word in run.command)
+        command = " ".join(f"\\\n  {word}" if word.startswith("--") else word for word in words)
         about = ", ".join(filter(None, (str(model), f"seed {own[0].seed}" if own and own[0].seed is not None else "", f"{len(own)} rows")))
         note = own[0].reduced if own else run.reduced
         out.append({"place": place, "about": about, "state": run.state, "command": command, "links": links, "note": note})

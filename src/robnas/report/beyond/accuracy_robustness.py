@@ -72,8 +72,8 @@ def _figure(found: Robust, points: Mapping[Who, tuple[Worth, Worth]], depths: Ma
     axes.set_ylabel(f"robust accuracy under {found.how}", fontsize=style.SMALL)
     style.percent_axis(axes, "x")
     style.percent_axis(axes, "y")
-    grey = {"NAS (colour: depth)": {"marker": style.look("nas").marker, "linestyle": "", "markersize": 6}} if depths else {}
-    style.key(figure, [name.family for name in points if name not in depths], more=grey)
+    grey = {"NAS (colour: depth)": {"marker": style.look("nas").marker, "linestyle": "", "markersize": 6}} if colours else {}
+    style.key(figure, [name.family for name in points if name not in depths or not colours], more=grey)
     named = {
         name.title: ((x.value, y.value), style.INK if name in depths else style.look(name.family).colour)
         for name, (x, y) in points.items()
@@ -92,6 +92,8 @@ def _depths(figure: Any, axes: Any, depths: Mapping[Who, int]) -> dict[int, Any]
     if not depths:
         return {}
     low, high = min(depths.values()), max(depths.values())
+    if low == high:
+        return {}  # nothing to tell apart
     every = colormaps["viridis"](np.linspace(0, 0.9, high - low + 1))  # its last yellow is hard to see on white
     norm = BoundaryNorm(np.arange(low, high + 2) - 0.5, high - low + 1)
     bar = figure.colorbar(ScalarMappable(norm, ListedColormap(every)), ax=axes, ticks=range(low, high + 1), shrink=0.6, pad=0.01)

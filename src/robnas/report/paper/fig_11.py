@@ -199,7 +199,9 @@ def _missing(drawn: dict[tuple[str, Who], Contour], rows: dict[str, list[Found]]
             config = f"robnas probe RUN… --config {plugin}.yaml"
             said.append(f"contours in {name[4:]} of {'every model' if len(gone) == len(models) else ', '.join(gone)}: {config}")
     families = {m.family for m in models}
-    said += [f"{style.look(f).title} models, to compare with" for f in ("nas", "manual") if f not in families]
+    said += [
+        f"{style.look(f).title} models, to compare with" for f in ("nas", "manual") if f not in families and families & {"nas", "manual"}
+    ]
     return "; ".join(said)
 
 

@@ -123,5 +123,9 @@ def _missing(found: Mapping[Panel, dict[Who, Worth]], shown: tuple[str, str]) ->
     lacking = [word for word, after in (("before", False), ("after", True)) if not any(when.after == after for when in conditions)]
     families = {name.family for (setting, _, _), worth in found.items() if setting == shown for name in worth}
     said = [f"gradient variance {word} training: configs/gradient_variance.yaml in `fit` or `probe`" for word in lacking]
-    said += [f"{names.FAMILIES[f].title} models, to compare with" for f in ("nas", "manual") if f not in families]
+    said += [
+        f"{names.FAMILIES[f].title} models, to compare with"
+        for f in ("nas", "manual")
+        if f not in families and families & {"nas", "manual"}
+    ]
     return "; ".join(said)

@@ -174,7 +174,9 @@ def _missing(found: Mapping[Group, dict[Who, Outcome]]) -> str:
     }
     said = [f"{what} of {wording.some([n.title for n in gone]).replace(';', ',')}" for what, gone in lost.items() if gone]
     families = {name.family for name, _ in every}
-    said += [f"{style.look(f).title} models, to compare with" for f in ("nas", "manual") if f not in families]
+    said += [
+        f"{style.look(f).title} models, to compare with" for f in ("nas", "manual") if f not in families and families & {"nas", "manual"}
+    ]
     return "; ".join(said)
 
 
