@@ -177,7 +177,7 @@ def picture(epochs: Sequence[float], accuracies: Sequence[float]) -> Figure:
     axes = figure.subplots()
     axes.plot(range(1, len(epochs) + 1), epochs, color="tab:blue", marker=".")
     axes.set(xlabel="epoch", ylabel="training loss, nats", ylim=(0, None))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params("x", integer=True)
     axes.yaxis.label.set_color("tab:blue")
     axes.spines[["top"]].set_visible(False)
     if accuracies:

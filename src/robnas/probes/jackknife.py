@@ -43,7 +43,7 @@ class Groups:
 
     def of_mean_squared(self, value: float) -> tuple[float, float] | None:
         """Of ‖E g‖² = (‖Σ g‖² − Σ ‖g‖²) / N (N − 1), which has no bias. value: of all."""
-        products = sum((s.double() @ s.double().T for s in self.sums.split(2**20, dim=1)), start=torch.zeros(())).cpu()  # [G, G]
+        products = sum((s.double() @ s.double().T for s in torch.split(self.sums, 2**20, dim=1)), start=torch.zeros(())).cpu()  # [G, G]
         rest, n = products.sum() - 2 * products.sum(1) + products.diagonal(), self.n.sum() - self.n
         return self._interval(value, (rest - (self.lengths.sum() - self.lengths)) / (n * (n - 1)))
 
