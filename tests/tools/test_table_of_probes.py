@@ -184,6 +184,15 @@ def test_what_is_missing_stays_missing():
     assert probe_tables.explained([run("a", **{"mine/x": None}), run("b", **{"mine/x": None})]) == {}
 
 
+def test_cells_that_are_missing_are_named():
+    runs = [run(f"random_{i:03d}", attacks={"pgd": i / 10 if i < 4 else None}, **{"mine/x": i}) for i in (0, 1, 3, 4)]
+    attacks = probe_tables.about_attacks(runs)
+    assert "| PGD (3 of 4 cells) |" in attacks
+    assert "Without random_002, whose training failed" in attacks
+    assert "over 4 random cells (3 where fewest have both numbers)" in probe_tables.about_explanations(runs)
+    assert "Without" not in probe_tables.about_attacks([run(f"random_{i:03d}", attacks={"pgd": i}) for i in range(3)])
+
+
 def test_where_named_networks_stand():
     named = [
         run(

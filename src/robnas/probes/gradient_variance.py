@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from robnas.errors import require, unknown
 from robnas.initialise import INITIALISATIONS
-from robnas.probes.base import Measurement, Probe
+from robnas.probes.base import Measurement, Probe, require_weights
 from robnas.probes.beginning import begun, settled
-from robnas.probes.gradients import METHODS, per_input
+from robnas.probes.gradients import AT_ONCE, METHODS, per_input
+from robnas.probes.jackknife import Groups
 from robnas.results import Number
 from robnas.statistics import student
 
@@ -23,6 +24,7 @@ class GradientVariance(Probe):
 
     Gradients grow and shrink with the scale of weights, which says nothing of how well they can be estimated. So `mean_gradient_squared`
     stands beside them, ‖E g‖² without bias: their ratio is the number of inputs at which noise equals signal (McCandlish et al., 2018).
+    Its interval, and that of `sum_of_deviations`, leaves out a tenth of the inputs at a time (`jackknife`).
 
     The paper does not say what batch norms do before training. The authors' code has them in evaluation mode, where at the first step
     they normalise nothing; `batch_norm: inputs` gives them the moments of the inputs first. Those count as constants, while a training
@@ -75,6 +77,8 @@ class GradientVariance(Probe):
 
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Measurement:
         """x: [N, C, H, W] in [0, 1], y: [N]."""
+        require_weights(self.name, model)
+        require(len(x) >= 3 * self.batch, f"{self.name}: {len(x)} inputs of the {self.split} split are not ≥ {3 * self.batch}")
         if self.initialisation is not None:
             model = begun(model, self.initialisation)
         if self.batch_norm == "inputs":
@@ -85,11 +89,11 @@ class GradientVariance(Probe):
         found = gradient_variance(model, x, y, self.chunk, self.method, self.clip, self.deviations, self.batch)
         (low, high), n = found.interval, found.n * self.batch
         each = Number(found.variance / found.parameters, n, (low / found.parameters, high / found.parameters), "student")
-        more = {"sum_of_deviations": found.deviations} if found.deviations is not None else {}
+        more = {"sum_of_deviations": Number(found.deviations, n, found.of_deviations, "jackknife")} if found.deviations is not None else {}
         return Measurement(
             gradient_variance=Number(found.variance, n, found.interval, "student"),
             gradient_variance_per_parameter=each,
-            mean_gradient_squared=found.mean_squared,
+            mean_gradient_squared=Number(found.mean_squared, n, found.of_mean, "jackknife"),
             **more,
         )
 
@@ -103,6 +107,7 @@ class Spread(NamedTuple):
         mean_squared: ‖E g‖², unbiased, so that it may come out below 0.
         deviations: Σ over parameters of the standard deviation, if asked for.
         parameters, n: how many.
+        of_mean, of_deviations: intervals of `mean_squared` and `deviations` over inputs, by leaving groups of them out; None of two inputs.
     """
 
     variance: float
@@ -111,6 +116,8 @@ class Spread(NamedTuple):
     deviations: float | None
     parameters: int
     n: int
+    of_mean: tuple[float, float] | None = None
+    of_deviations: tuple[float, float] | None = None
 
 
 def gradient_variance(
@@ -123,18 +130,21 @@ def gradient_variance(
     deviations: bool = False,
     batch: int = 1,
 ) -> Spread:
-    """x: [N, C, H, W], y: [N], N ≥ 2. Holds `chunk` gradients, never N.
+    """x: [N, C, H, W], y: [N], N ≥ 2. Holds `chunk` gradients and the sums of at most ten groups, never N.
 
     w_i = √((i − 1)/i) (g_i − mean of g_1 … g_{i−1}) are the recursive residuals (Brown, Durbin and Evans, 1975): E‖w_i‖² = Var(g) each,
     they are uncorrelated, and Σ‖w_i‖² is the sum of squares about the mean of all, as Welford (1962) updates it. So one pass gives the
     variance as the mean of N − 1 numbers, and Student's interval of that mean.
     """
-    mean = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=x.dtype, device=x.device)
+    exact = torch.float32 if x.dtype.itemsize < 4 else x.dtype
+    mean = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=exact, device=x.device)
     squares: list[Tensor] = []
     each, seen = torch.zeros_like(mean) if deviations else None, 0
-    for g in per_input(model, x, y, chunk, method, batch):
+    groups = Groups(mean, len(x) // batch, deviations, AT_ONCE)
+    for g in (g.to(exact) for g in per_input(model, x, y, chunk, method, batch)):
         if clip is not None:
             g *= (clip / g.norm(dim=1, keepdim=True)).clamp_max(1)
+        groups.add(g, seen)
         g -= mean
         squares.append(recursive_residuals(g @ g.T, seen))
         moved, seen = g.sum(0), seen + len(g)
@@ -144,7 +154,9 @@ def gradient_variance(
     terms = torch.cat(squares)[1:].cpu().numpy()
     variance, (low, high) = float(terms.mean()), student(terms)
     total = None if each is None else float((each.clamp_min(0) / (seen - 1)).sqrt().sum())
-    return Spread(variance, (max(0.0, low), high), float(mean.double().square().sum()) - variance / seen, total, len(mean), seen)
+    squared = float(mean.double().square().sum()) - variance / seen
+    intervals = groups.of_mean_squared(squared), None if total is None else groups.of_deviations(total)
+    return Spread(variance, (max(0.0, low), high), squared, total, len(mean), seen, *intervals)
 
 
 def recursive_residuals(products: Tensor, seen: int) -> Tensor:

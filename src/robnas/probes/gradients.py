@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import torch
@@ -44,7 +45,9 @@ def _vectorised(model: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Tens
     each = vmap(grad(loss), in_dims=(None, 0, 0))
     for xs, ys in zip(torch.split(x, chunk), torch.split(y, chunk), strict=True):
         try:
-            found = each(weights, xs, ys)
+            with warnings.catch_warnings():  # of a rare operation, such as the pooling of one pixel
+                warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented the batching rule")
+                found = each(weights, xs, ys)
         except RuntimeError as error:
             if "vmap" not in str(error):
                 raise
