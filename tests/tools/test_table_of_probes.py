@@ -253,3 +253,11 @@ def test_the_same_command_does_nothing_twice(tmp_path):
     again = subprocess.run(told, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again
     assert {path: path.read_bytes() for path in now} == now
+
+
+def test_a_network_far_from_the_cloud_stands_at_the_edge_and_says_where_it_is():
+    points = {"a": (90.0, 50.0), "b": (95.0, 60.0), "near": (85.0, 40.0), "far": (35.0, 5.0)}
+    moved, far = tool.near(points, [points["a"], points["b"]])
+    assert far == {"far": (35.0, 5.0)}
+    assert moved == points | {"far": (84.0, 5.0)}
+    assert tool.near(points, []) == (points, {})
