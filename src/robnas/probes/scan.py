@@ -111,6 +111,9 @@ def _folded(own: Mapping[str, Tensor], folded: Mapping[str, Tensor], directions:
 
 
 def _same(plain: nn.Module, directions: Mapping[str, Pair], folded: nn.Module, along: Mapping[str, Pair], x: Tensor) -> bool:
-    """At θ* and at a step along both directions."""
-    answers = [[network(x.clone()) for _ in _places(network, d, (0.0, 0.1))] for network, d in ((plain, directions), (folded, along))]
+    """At θ* and a step away along both directions."""
+    answers = [
+        [network(x.clone()) for step in (0.0, 0.1) for _ in _places(network, d, (step,))]
+        for network, d in ((plain, directions), (folded, along))
+    ]
     return all(torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.abs().max())) for a, b in zip(*answers, strict=True))
