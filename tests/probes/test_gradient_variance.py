@@ -71,7 +71,7 @@ def test_two_inputs_by_hand():
     assert found.mean_squared == pytest.approx(0 - 1 / 2)
 
 
-@pytest.mark.parametrize("method", ["vmap", "loop"])
+@pytest.mark.parametrize("method", ["hooks", "vmap", "loop"])
 @pytest.mark.parametrize("clip", [None, 1.5])
 def test_a_plain_loop_finds_the_same(method, clip):
     model, (x, y) = small(), inputs(23)
@@ -139,7 +139,7 @@ class Branches(nn.Module):
 def test_what_vmap_cannot_do_names_the_loop_and_the_loop_does_it():
     x, y = inputs(3, dtype=torch.float32)
     with pytest.raises(UserError, match="method: loop can"):
-        gradient_variance(Branches(), x, y)
+        gradient_variance(Branches(), x, y, method="vmap")
     assert gradient_variance(Branches(), x, y, method="loop").variance > 0
 
 

@@ -11,7 +11,7 @@ from robnas.errors import require, unknown
 from robnas.initialise import INITIALISATIONS
 from robnas.probes.base import Measurement, Probe, require_weights
 from robnas.probes.beginning import begun, settled
-from robnas.probes.gradients import AT_ONCE, METHODS, per_input
+from robnas.probes.gradients import AT_ONCE, METHODS, hooks, per_input
 from robnas.probes.jackknife import Groups
 from robnas.results import Number
 from robnas.statistics import student
@@ -38,7 +38,8 @@ class GradientVariance(Probe):
         batch: inputs of a gradient. Var(g) of a mini-batch is 1/`batch` of that of single inputs where those do not depend on each other.
         clip: norm to which an input's gradient is cut first, as in the authors' code; null: none.
         deviations: also `sum_of_deviations`, Σ over parameters of the standard deviation, which is what the authors' code computes.
-        method: "vmap", or "loop" for networks that it cannot go through.
+        method: "auto": "hooks" on the layers of one pass over a chunk, or "vmap" where a layer is not known to them (same numbers, slower);
+            "loop" for networks that neither can go through.
         chunk: inputs whose gradients are held at once; nothing depends on it.
         hooks: when, in `fit`.
     """
@@ -52,7 +53,7 @@ class GradientVariance(Probe):
         batch: int = 1,
         clip: float | None = None,
         deviations: bool = False,
-        method: str = "vmap",
+        method: str = "auto",
         chunk: int = 64,
         hooks: tuple[str, ...] = ("fit_start", "fit_end"),
     ) -> None:
@@ -125,38 +126,84 @@ def gradient_variance(
     x: Tensor,
     y: Tensor,
     chunk: int = 64,
-    method: str = "vmap",
+    method: str = "auto",
     clip: float | None = None,
     deviations: bool = False,
     batch: int = 1,
 ) -> Spread:
-    """x: [N, C, H, W], y: [N], N ≥ 2. Holds `chunk` gradients and the sums of at most ten groups, never N.
+    """x: [N, C, H, W], y: [N], N ≥ 2. Holds `chunk` gradients, of a layer or of all, and the sums of at most ten groups, never N.
 
     w_i = √((i − 1)/i) (g_i − mean of g_1 … g_{i−1}) are the recursive residuals (Brown, Durbin and Evans, 1975): E‖w_i‖² = Var(g) each,
     they are uncorrelated, and Σ‖w_i‖² is the sum of squares about the mean of all, as Welford (1962) updates it. So one pass gives the
     variance as the mean of N − 1 numbers, and Student's interval of that mean.
     """
-    exact = torch.float32 if x.dtype.itemsize < 4 else x.dtype
-    mean = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=exact, device=x.device)
-    squares: list[Tensor] = []
-    each, seen = torch.zeros_like(mean) if deviations else None, 0
-    groups = Groups(mean, len(x) // batch, deviations, AT_ONCE)
-    for g in (g.to(exact) for g in per_input(model, x, y, chunk, method, batch)):
+    seen = _Sums(model, x, len(x) // batch, deviations)
+    hooked = hooks(model, x, y, method) if batch == 1 else None
+    if hooked is None or clip is not None:  # which needs all of a gradient
+        for g in per_input(model, x, y, chunk, method, batch) if hooked is None else hooked.wholes(x, y, chunk, AT_ONCE):
+            seen.whole(g, clip)
+        return seen.spread()
+    for xs, ys in zip(torch.split(x, chunk), torch.split(y, chunk), strict=True):
+        for nothing in hooked.each(xs, ys, seen.part):
+            seen.part(nothing.start, x.new_zeros(len(xs), nothing.stop - nothing.start))
+        seen.next(len(xs))
+    return seen.spread()
+
+
+class _Sums:
+    """What is kept of gradients that come some parameters at a time.
+
+    Parts are small enough for a cache, and in them ROWS inputs at a time: their inner products cost as many operations per number.
+    """
+
+    ROWS, NUMBERS = 16, 2**19
+
+    def __init__(self, model: nn.Module, x: Tensor, n: int, deviations: bool) -> None:
+        exact = torch.float32 if x.dtype.itemsize < 4 else x.dtype
+        self.mean = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=exact, device=x.device)
+        self.each = torch.zeros_like(self.mean) if deviations else None
+        self.groups = Groups(self.mean, n, deviations, AT_ONCE)
+        self.products: dict[int, Tensor] = {}
+        self.terms: list[Tensor] = []
+        self.seen = 0
+
+    def whole(self, g: Tensor, clip: float | None) -> None:
+        """g: [k, P]; is changed."""
         if clip is not None:
+            g = g.to(self.mean)
             g *= (clip / g.norm(dim=1, keepdim=True)).clamp_max(1)
-        groups.add(g, seen)
-        g -= mean
-        squares.append(recursive_residuals(g @ g.T, seen))
-        moved, seen = g.sum(0), seen + len(g)
-        mean += moved / seen
-        if each is not None:
-            each += g.square_().sum(0) - moved.square_() / seen
-    terms = torch.cat(squares)[1:].cpu().numpy()
-    variance, (low, high) = float(terms.mean()), student(terms)
-    total = None if each is None else float((each.clamp_min(0) / (seen - 1)).sqrt().sum())
-    squared = float(mean.double().square().sum()) - variance / seen
-    intervals = groups.of_mean_squared(squared), None if total is None else groups.of_deviations(total)
-    return Spread(variance, (max(0.0, low), high), squared, total, len(mean), seen, *intervals)
+        width = max(1, self.NUMBERS // len(g))
+        for start in range(0, g.shape[1], width):
+            self.part(start, g[:, start : start + width])
+        self.next(len(g))
+
+    def part(self, start: int, g: Tensor) -> None:
+        """g: [k, p] of the parameters from `start` on; is changed."""
+        g, here = g.to(self.mean), slice(start, start + g.shape[1])
+        self.groups.add(g, self.seen, start)
+        for first in range(0, len(g), self.ROWS):
+            d = g[first : first + self.ROWS].sub_(self.mean[here])
+            found, n = (d @ d.T).double(), self.seen + first + len(d)
+            self.products[first] = self.products[first] + found if first in self.products else found
+            moved = d.sum(0)
+            self.mean[here].add_(moved, alpha=1 / n)
+            if self.each is not None:
+                self.each[here] += d.square_().sum(0) - moved.square_() / n
+
+    def next(self, k: int) -> None:
+        """All parts of k gradients were seen."""
+        self.terms += [recursive_residuals(p, self.seen + first) for first, p in sorted(self.products.items())]
+        self.products.clear()
+        self.seen += k
+
+    def spread(self) -> Spread:
+        """Of all."""
+        terms, n = torch.cat(self.terms)[1:].cpu().numpy(), self.seen
+        variance, (low, high) = float(terms.mean()), student(terms)
+        total = None if self.each is None else float((self.each.clamp_min(0) / (n - 1)).sqrt().sum())
+        squared = float(self.mean.double().square().sum()) - variance / n
+        intervals = self.groups.of_mean_squared(squared), None if total is None else self.groups.of_deviations(total)
+        return Spread(variance, (max(0.0, low), high), squared, total, len(self.mean), n, *intervals)
 
 
 def recursive_residuals(products: Tensor, seen: int) -> Tensor:

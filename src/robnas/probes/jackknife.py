@@ -27,23 +27,23 @@ class Groups:
         self.group = torch.randperm(n, generator=seeds.generator("jackknife")) % self.count
         self.sums = like.new_zeros(self.count, len(like))
         self.squares = torch.zeros_like(self.sums) if squares else None
-        self.lengths, self.n = torch.zeros(self.count, dtype=torch.float64), torch.zeros(self.count, dtype=torch.float64)
+        self.lengths = torch.zeros(self.count, dtype=torch.float64)
+        self.n = torch.bincount(self.group, minlength=self.count).double()
 
-    def add(self, g: Tensor, seen: int) -> None:
-        """g: [k, P]; seen: how many there were before."""
-        group = self.group[seen : seen + len(g)]
+    def add(self, g: Tensor, seen: int, start: int = 0) -> None:
+        """g: [k, p], parameters from `start` on; seen: how many gradients there were before."""
+        group, here = self.group[seen : seen + len(g)], slice(start, start + g.shape[1])
         self.lengths.index_add_(0, group, g.norm(dim=1).double().square().cpu())
-        self.n += torch.bincount(group, minlength=self.count)
         if len(g) == 1:
-            self.sums[group[0]] += g[0]
+            self.sums[group[0], here] += g[0]
         else:
-            self.sums.addmm_(self._members(group, g), g)
+            self.sums[:, here].addmm_(self._members(group, g), g)
         if self.squares is not None:
-            self.squares.addmm_(self._members(group, g), g.square())
+            self.squares[:, here].addmm_(self._members(group, g), g.square())
 
     def of_mean_squared(self, value: float) -> tuple[float, float] | None:
         """Of ‖E g‖² = (‖Σ g‖² − Σ ‖g‖²) / N (N − 1), which has no bias. value: of all."""
-        products = sum((s.double() @ s.double().T for s in torch.split(self.sums, 2**20, dim=1)), start=torch.zeros(())).cpu()  # [G, G]
+        products = sum((s.double() @ s.double().T for s in torch.split(self.sums, 2**15, dim=1)), start=torch.zeros(())).cpu()  # [G, G]
         rest, n = products.sum() - 2 * products.sum(1) + products.diagonal(), self.n.sum() - self.n
         return self._interval(value, (rest - (self.lengths.sum() - self.lengths)) / (n * (n - 1)))
 
