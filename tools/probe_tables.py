@@ -125,8 +125,9 @@ def about_attacks(runs: Sequence[Run]) -> str:
     for key in attacked(runs):
         found = ATTACKS[key].sign * values(runs, "attacks", key)
         low, middle, high = np.nanquantile(found, [0.05, 0.5, 0.95])
+        there = int(np.isfinite(found).sum())
         cells = [
-            ATTACKS[key].title,
+            ATTACKS[key].title + (f" ({there} of {len(found)} cells)" if there < len(found) else ""),
             ATTACKS[key].what,
             f"{middle:.3g}",
             f"{low:.3g} to {high:.3g}",
@@ -138,6 +139,8 @@ def about_attacks(runs: Sequence[Run]) -> str:
     each = f"mean of trainings from seeds {', '.join(map(str, seeds))}" if many else f"one training each, from seed {seeds[0]}"
     cells = len(of_networks(runs))
     text = f"{cells} random cells with all ten operations (uniform, seed {CELLS_SEED}), {each}. "
+    if lost := lost_cells(runs):
+        text += f"Without {', '.join(lost)}, whose training failed: those may not be any cells. "
     text += (
         "τ between seeds: of the same attack on the same cells, trained from another seed. What moves with the seed is no fact of the "
         "cell, and nothing that is known before training predicts it; a probe of the trained weights may see it."
@@ -145,6 +148,13 @@ def about_attacks(runs: Sequence[Run]) -> str:
         else "With one seed it is not known how much of what follows is noise of the training; `--seeds 0 1` says so."
     )
     return "\n".join([*lines, "", text])
+
+
+def lost_cells(runs: Sequence[Run]) -> list[str]:
+    """Random cells are numbered from 0: those below the last one that no run is of."""
+    there = set(of_networks(runs))
+    last = max((int(name.rpartition("_")[2]) for name in there if name.startswith("random_")), default=-1)
+    return [name for number in range(last) if (name := f"random_{number:03d}") not in there]
 
 
 def about_explanations(runs: Sequence[Run]) -> str:
@@ -164,7 +174,7 @@ def about_explanations(runs: Sequence[Run]) -> str:
         for _, i, j in sorted(order, reverse=True)[:6]
     ]
     text = (
-        f"Kendall's τ-b over {len(of_networks(runs))} random cells, positive where more of the explanation goes with more vulnerability, "
+        f"Kendall's τ-b over {_cells(runs, found)}, positive where more of the explanation goes with more vulnerability, "
         "and its 95% bootstrap interval over cells, each by itself. Bold: beyond what the largest |τ| of a table of this size reaches in "
         f"one of twenty shuffles of the cells ({chance:.2f}). "
     )
@@ -218,6 +228,12 @@ def about_names(runs: Sequence[Run], random: Sequence[Run]) -> str:
         "100 its most vulnerable end. A single training moves within the cloud; manual networks have other sizes, too."
     )
     return "\n".join([*lines, "", text])
+
+
+def _cells(runs: Sequence[Run], found: Correlations) -> str:
+    """ "100 random cells (98 where fewest have both numbers)"."""
+    cells, fewest = len(of_networks(runs)), int(found.n.min())
+    return f"{cells} random cells" + (f" ({fewest} where fewest have both numbers)" if fewest < cells else "")
 
 
 def _chance_of_pairs(y: Array) -> float:

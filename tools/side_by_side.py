@@ -163,7 +163,7 @@ def seeds_of(runs: Sequence[Run]) -> list[int]:
     return sorted({run["seed"] for run in runs})
 
 
-def titled(title: str, own: Sequence[Run], seeds: Sequence[int]) -> str:
+def titled(title: str, own: Sequence[Any], seeds: Sequence[int]) -> str:
     """ "DARTS (2 of 3 seeds)" where a run of it is missing."""
     return title + (f" ({len(own)} of {len(seeds)} seeds)" if len(own) < len(seeds) else "")
 

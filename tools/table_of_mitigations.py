@@ -201,8 +201,9 @@ def tables(runs: Sequence[Run]) -> str:
     seeds, questions = side_by_side.seeds_of(runs), effects(runs)
     head = [f"| normal cell: what changes | {' | '.join(FACTS)} |", rule(1 + len(FACTS))]
     for question, pairs in questions.items():
-        cells = [signed(effect(runs, f"normal/{fact}", pairs)) for fact in FACTS]
-        head.append(f"| {question} | {' | '.join(cells)} |")
+        found = [effect(runs, f"normal/{fact}", pairs) for fact in FACTS]
+        cells = [signed(values) for values in found]
+        head.append(f"| {side_by_side.titled(question, found[0], seeds)} | {' | '.join(cells)} |")
     text = (
         f"Mean difference over {len(seeds)} seed{'s' * (len(seeds) > 1)}, each against the same seed, and Student's 95% interval of that "
         "mean; where a line stands for several settings they are averaged within a seed first. The lines are "

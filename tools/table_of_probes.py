@@ -27,6 +27,8 @@ from robnas.models.build import describe
 BEGIN, END = "<!-- tables of probes: written by tools/table_of_probes.py -->", "<!-- end of the tables of probes -->"
 PATHS = (("darts", "darts_i", "darts_iii"), ("darts", "darts_ii", "darts_iii"))
 """§5.2: n_step first or γ first; both end at DARTS-iii."""
+Point = tuple[float, float]
+"""Accuracy and robust accuracy, in %."""
 STYLES = {
     "published": ("published cell", *KINDS["nas"][1:]),
     "darts": ("DARTS-i, -ii, -iii", "#111827", "D"),
@@ -66,6 +68,7 @@ def picture(runs: Sequence[Run], path: Path) -> None:
     points = {name: point for name, own in of_networks(runs).items() if (point := _point(own)) is not None}
     groups = {run["network"]: run["group"] for run in runs}
     random = {name: point for name, point in points.items() if groups[name] == "random"}
+    points, far = near(points, list(random.values()))
     _cloud(axes, runs, random)
     for way in PATHS:
         for start, end in pairwise(way):
@@ -75,7 +78,7 @@ def picture(runs: Sequence[Run], path: Path) -> None:
     named = [name for name in points if name not in random]
     for name in named:
         _, colour, marker = _style(groups[name])
-        axes.plot(*points[name], marker, color=colour, markersize=8, markeredgecolor="white", zorder=4)
+        axes.plot(*points[name], "<" if name in far else marker, color=colour, markersize=8, markeredgecolor="white", zorder=4)
     axes.set(xlabel="test accuracy, %", ylabel=f"robust accuracy under PGD at ε = {MIDDLE}/255, %")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#eeeeee")
@@ -87,11 +90,21 @@ def picture(runs: Sequence[Run], path: Path) -> None:
     titles = [title for title, _, _ in kinds] + (["random cell"] if random else [])
     figure.legend(handles, titles, frameon=False, loc="outside upper left", ncols=len(titles))
     figure.draw_without_rendering()  # only now is it known where points lie
-    _names(axes, {name: points[name] for name in named}, groups)
+    _names(axes, {name: points[name] for name in named}, groups, far)
     side_by_side.save(figure, path)
 
 
-def _point(own: Sequence[Run]) -> tuple[float, float] | None:
+def near(points: dict[str, Point], cloud: Sequence[Point]) -> tuple[dict[str, Point], dict[str, Point]]:
+    """All points, and those that lie further left of the cloud than it is wide, which are moved to its edge: what they are."""
+    if not cloud:
+        return points, {}
+    least, most = min(x for x, _ in cloud), max(x for x, _ in cloud)
+    edge = least - 1.2 * (most - least)
+    far = {name: point for name, point in points.items() if point[0] < edge}
+    return points | {name: (edge, y) for name, (_, y) in far.items()}, far
+
+
+def _point(own: Sequence[Run]) -> Point | None:
     """Mean over seeds, in %; None without an attack."""
     robust = [run["robust_accuracy"] for run in own if run["robust_accuracy"] is not None]
     return (100 * float(np.mean([run["accuracy"] for run in own])), 100 * float(np.mean(robust))) if robust else None
@@ -101,7 +114,7 @@ def _style(group: str) -> tuple[str, str, str]:
     return STYLES.get(group, STYLES["custom"])
 
 
-def _cloud(axes: Any, runs: Sequence[Run], points: dict[str, tuple[float, float]]) -> None:
+def _cloud(axes: Any, runs: Sequence[Run], points: dict[str, Point]) -> None:
     """Coloured by the depth of the normal cell: a colour a whole number."""
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
@@ -121,8 +134,11 @@ def _cloud(axes: Any, runs: Sequence[Run], points: dict[str, tuple[float, float]
     bar.outline.set_visible(False)
 
 
-def _names(axes: Any, named: dict[str, tuple[float, float]], groups: dict[str, str]) -> None:
-    """Beside each mark, on its right or left, moved up or down until it lies on no other name and no named mark."""
+def _names(axes: Any, named: dict[str, Point], groups: dict[str, str], far: dict[str, Point]) -> None:
+    """Beside each mark, on its right or left, moved up or down until it lies on no other name and no named mark.
+
+    What lies outside has its accuracy with its name.
+    """
     from matplotlib.patheffects import withStroke
 
     pixel, halo = 72 / axes.figure.dpi, [withStroke(linewidth=2.5, foreground="white")]
@@ -130,8 +146,8 @@ def _names(axes: Any, named: dict[str, tuple[float, float]], groups: dict[str, s
     left, right = axes.get_window_extent().x0, axes.get_window_extent().x1
     taken = [(x - 6, x + 6, y) for x, y in at.values()]
     for name, (x, y) in sorted(at.items(), key=lambda item: -item[1][1]):
-        text = NAMES.get(name, name)
-        wide = 7.2 * len(text) / pixel * 0.78
+        text = NAMES.get(name, name) + (f" (at {far[name][0]:.1f}%)" if name in far else "")
+        wide = 7.2 * len(text) / pixel * 0.88
         for shift in sorted(range(-84, 85, 7), key=abs):
             sides = [(x + 9, x + 9 + wide, "left"), (x - 9 - wide, x - 9, "right")]
             free = [side for side in sides if left <= side[0] and side[1] <= right and _free(side, y + shift, taken)]

@@ -37,12 +37,14 @@ class NTK(Probe):
         require(2 <= self.batch <= self.n_samples, f"batch: {self.batch} is not from 2 to n_samples, {self.n_samples}")
 
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Measurement:
+        require(any(p.is_floating_point() for p in model.parameters()), f"{self.name}: the model has no weights")
         batches = x[: len(x) // self.batch * self.batch or None].split(self.batch)  # fewer than `batch` are one
-        return Measurement(ntk_condition_number=number([condition_number(kernel(model, inputs)) for inputs in batches], len(x)))
+        kappas = [condition_number(kernel(model, inputs)) for inputs in batches]
+        return Measurement(ntk_condition_number=number(kappas, sum(map(len, batches))))
 
 
 def number(kappas: list[float], n: int) -> Number:
-    """Of a batch each → their geometric mean; n: inputs."""
+    """Of a batch each → their geometric mean; n: inputs of these batches."""
     if math.inf in kappas:
         return Number(None, n, flags=(f"{kappas.count(math.inf)} of {len(kappas)} kernels are singular",))
     logs = [math.log(kappa) for kappa in kappas]

@@ -89,7 +89,7 @@ def test_batches_change_nothing_bootstraps_included_and_no_batch_is_larger_than_
     one, both = scan(model, x, y, GRID, along, resamples=9), scan(Watched(), x, y, GRID, watched, batch_size=5, resamples=9)
     np.testing.assert_allclose(one[0], both[0], rtol=1e-10)
     np.testing.assert_allclose(one[1], both[1], rtol=1e-10)
-    assert max(seen) == 5
+    assert 0 < max(seen) <= 5
     assert one[1].shape == (9, 5, 5)
     assert one[1].std(0).min() > 0
 

@@ -67,6 +67,15 @@ def test_in_fit_it_knows_every_step_and_changes_nothing(tmp_path):
     assert (tmp_path / "figures" / "noted-curve-fit_end.svg").stat().st_size > 0
 
 
+def test_gathered_gradients_do_not_make_losses_smaller(tmp_path):
+    """Lightning hands over a loss divided by the number of mini-batches that make a gradient."""
+    one, two = Convergence(), Convergence()
+    for probe, gathered in ((one, 1), (two, 2)):
+        t = trainer(tmp_path / str(gathered), callbacks=[probe], accumulate_grad_batches=gathered, limit_train_batches=1)
+        t.fit(classifier(), datamodule=Digits(batch_size=32))
+    assert [row.value for row in one.rows] == pytest.approx([row.value for row in two.rows])
+
+
 def test_a_run_that_goes_on_knows_its_beginning(tmp_path):
     few = {"max_epochs": 2, "enable_checkpointing": True}
     whole, half, rest = Convergence(), Convergence(), Convergence()

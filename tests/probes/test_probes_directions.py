@@ -87,3 +87,9 @@ def test_of_inputs_a_step_is_the_rms_change_of_a_pixel_and_each_input_has_its_ow
 def test_a_layer_of_torch_s_own_is_of_filters_too():
     found = directions.of_weights(dict(nn.Linear(4, 2).named_parameters()), 0)
     assert list(found) == ["weight"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sixteen_bit_weights_are_as_orthogonal_as_their_rounding(dtype):
+    for seed in range(20):
+        directions.of_weights({"w": torch.randn(2, 3, 3, 3).to(dtype)}, seed)

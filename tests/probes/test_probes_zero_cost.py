@@ -36,6 +36,36 @@ def test_every_score_is_the_mean_over_batches_of_the_function_s():
     assert found["log_synflow"] == pytest.approx(math.log1p(SCORES["synflow"](net, x, y)))
 
 
+def test_n_is_of_whole_batches():
+    net, (x, y) = network(), inputs(20)
+    probe = ZeroCost(n_samples=20, batch=16, scores=("grad_norm",))
+    assert probe.measure(net, x, y).numbers["grad_norm"].n == 16
+    assert probe.measure(net, x[:5], y[:5]).numbers["grad_norm"].n == 5  # fewer than a batch are one
+
+
+class Negative(nn.Module):
+    """Its answer is below zero whatever its weights' signs are."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 2, 3), nn.GroupNorm(1, 2)
+
+    def forward(self, x):
+        return -100 * self.norm(self.conv(x)).flatten(1).square()
+
+
+def test_a_flow_that_other_norms_even_out_says_so():
+    _, (x, y) = network(), inputs(2)
+    probe = ZeroCost(scores=("synflow",))
+    normed = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(784, 10))
+    found = probe.measure(normed, x, y).numbers["log_synflow"]
+    assert found.flags == ("GroupNorm evens out what flows",)
+    assert probe.measure(network(), x, y).numbers["log_synflow"].flags == ()
+    torch.manual_seed(0)
+    below = probe.measure(Negative(), x, y).numbers["log_synflow"]
+    assert below.value is None or below.value < 0
+
+
 def test_the_interval_by_hand_and_what_is_not_finite():
     """Of 1 and 3: mean 2, standard error 1, and t = 12.706 at one degree of freedom."""
     assert number([1.0, 3.0], 8) == (2.0, 8, pytest.approx((2 - 12.7062, 2 + 12.7062), abs=1e-3), "student", ())

@@ -13,7 +13,9 @@ from robnas.errors import UserError
 from robnas.probes import hessian as iteration
 from robnas.probes import secant
 from robnas.probes.first_layer import FirstLayer
+from robnas.probes.gradient_variance import GradientVariance
 from robnas.probes.smoothness import Smoothness
+from robnas.probes.zero_cost import ZeroCost
 from small_victims import Linear, convolutional, images
 
 MANY = {"steps": 400, "tol": 1e-12}
@@ -65,6 +67,41 @@ def test_in_parameters_it_is_the_dense_hessian_s_norm():
     assert few[0].value == pytest.approx(few[1].value, rel=1e-10)
     assert few[0].value < found.value  # cut off: from below, and it says so
     assert not few[0].converged
+
+
+class Slope(nn.Module):
+    """Logits (w x, 0): one parameter, so that the Hessian of an input is the number p (1 − p) x², p = σ(w x)."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(0.7, dtype=torch.float64))
+
+    def forward(self, x):
+        z = self.w * x.flatten(1)[:, :1]
+        return torch.cat([z, torch.zeros_like(z)], 1)
+
+
+def test_the_norm_s_interval_over_inputs_by_hand_and_by_a_bootstrap():
+    x, y = torch.arange(1.0, 7.0, dtype=torch.float64).view(6, 1, 1, 1), torch.zeros(6, dtype=torch.int64)
+    p = torch.sigmoid(0.7 * x.flatten())
+    each = p * (1 - p) * x.flatten() ** 2
+    found = iteration.in_parameters(Slope(), x, y, groups=16, **MANY)
+    half = 2.570582 * float(each.std()) / 6**0.5  # t at five degrees of freedom
+    assert found.value == pytest.approx(float(each.mean()))
+    assert found.interval == pytest.approx((found.value - half, found.value + half), rel=1e-6)
+    assert iteration.in_parameters(Slope(), x[:1], y[:1], groups=16, **MANY).interval is None
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 2)).double()  # its largest eigenvalue, along the mean image, stands apart
+    nn.init.zeros_(model[1].weight)
+    x, y = images(60, side=4) * torch.linspace(0.2, 1, 60, dtype=torch.float64).view(-1, 1, 1, 1), torch.arange(60) % 2
+    found = iteration.in_parameters(model, x, y, groups=60, **MANY)
+    generator = torch.Generator().manual_seed(0)
+    drawn = []
+    for _ in range(60):
+        i = torch.randint(0, 60, (60,), generator=generator)
+        drawn.append(iteration.in_parameters(model, x[i], y[i], steps=60, tol=1e-4).value)
+    width = found.interval[1] - found.interval[0]
+    assert width == pytest.approx(4 * float(torch.tensor(drawn).std()), rel=0.35)
 
 
 def test_of_each_input_it_is_the_dense_hessian_s_norm_whoever_else_is_there():
@@ -183,6 +220,26 @@ def test_the_probe_changes_nothing_and_does_not_depend_on_batches():
     assert found["bound"].value <= 1 + 1e-2
     assert found["lipschitz_input"].value <= found["lipschitz_input_largest"].value
     assert found["lipschitz_input"].ci[0] <= found["lipschitz_input"].value <= found["lipschitz_input"].ci[1]
+
+
+@pytest.mark.parametrize("probe", [Smoothness(), GradientVariance(), ZeroCost()])
+def test_a_model_without_weights_is_a_line(probe):
+    x, y = inputs(4)
+    with pytest.raises(UserError, match="the model has no weights"):
+        probe.measure(nn.Flatten(), x, y)
+
+
+def test_sixteen_bit_weights_are_measured_in_single_precision():
+    model, (x, y) = small().bfloat16(), inputs()
+    found = Smoothness(theorem_inputs=2).measure(model, x.bfloat16(), y).values
+    same = Smoothness(theorem_inputs=2).measure(model.float(), x.bfloat16().float(), y).values
+    assert found == same
+
+
+def test_a_bound_from_iterations_that_were_cut_off_says_so():
+    x, y = inputs()
+    assert Smoothness(steps=1, theorem_inputs=2).measure(small(), x, y).numbers["bound"].flags == ("2 of 2 cut off",)
+    assert Smoothness(steps=2000, tol=1e-6, theorem_inputs=2).measure(small(), x, y).numbers["bound"].flags == ()
 
 
 def test_a_model_without_a_first_layer_has_no_bound_and_says_so():

@@ -56,6 +56,11 @@ def test_a_seed_that_lacks_a_run_does_not_count():
     assert tool.effect(RUNS[2:], "normal/depth", [(FIVE, BASE)]) == []
 
 
+def test_an_effect_of_fewer_seeds_says_so():
+    changes = tool.tables(RUNS[1:]).split("\n\n")[0]
+    assert "| n_step 5, equal epochs, against 1 (1 of 2 seeds) |" in changes
+
+
 def test_the_tables():
     changes, points, *_ = (part.splitlines() for part in tool.tables(RUNS).split("\n\n"))
     cells = lambda line: [cell.strip() for cell in line.strip("|").split("|")]  # noqa: E731

@@ -184,6 +184,15 @@ def test_what_is_missing_stays_missing():
     assert probe_tables.explained([run("a", **{"mine/x": None}), run("b", **{"mine/x": None})]) == {}
 
 
+def test_cells_that_are_missing_are_named():
+    runs = [run(f"random_{i:03d}", attacks={"pgd": i / 10 if i < 4 else None}, **{"mine/x": i}) for i in (0, 1, 3, 4)]
+    attacks = probe_tables.about_attacks(runs)
+    assert "| PGD (3 of 4 cells) |" in attacks
+    assert "Without random_002, whose training failed" in attacks
+    assert "over 4 random cells (3 where fewest have both numbers)" in probe_tables.about_explanations(runs)
+    assert "Without" not in probe_tables.about_attacks([run(f"random_{i:03d}", attacks={"pgd": i}) for i in range(3)])
+
+
 def test_where_named_networks_stand():
     named = [
         run(
@@ -244,3 +253,11 @@ def test_the_same_command_does_nothing_twice(tmp_path):
     again = subprocess.run(told, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again
     assert {path: path.read_bytes() for path in now} == now
+
+
+def test_a_network_far_from_the_cloud_stands_at_the_edge_and_says_where_it_is():
+    points = {"a": (90.0, 50.0), "b": (95.0, 60.0), "near": (85.0, 40.0), "far": (35.0, 5.0)}
+    moved, far = tool.near(points, [points["a"], points["b"]])
+    assert far == {"far": (35.0, 5.0)}
+    assert moved == points | {"far": (84.0, 5.0)}
+    assert tool.near(points, []) == (points, {})

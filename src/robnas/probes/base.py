@@ -147,7 +147,8 @@ class Probe(Callback):
         if not len(rows):
             raise UserError(f"{self.name}: the {self.split} split of these data is empty")
         chosen = torch.randperm(len(rows), generator=seeds.generator("probe", self.split))[: self.n_samples]
-        batch = as_float(images.__getitems__(rows[chosen.sort().values]), getattr(trainer.lightning_module, "dtype", torch.float32))
+        dtype = getattr(trainer.lightning_module, "dtype", torch.float32)
+        batch = as_float(images.__getitems__(rows[chosen.sort().values]), torch.float32 if _is_half(dtype) else dtype)
         return batch.x, batch.y
 
     def _look(self, trainer: Trainer, pl_module: LightningModule, hook: str) -> tuple[Row, ...]:
@@ -156,6 +157,8 @@ class Probe(Callback):
             torch.manual_seed(seeds.derive("probe", type(self).__name__))
             model = batch_norm.alone(evaluation_copy(pl_module))  # no other rank takes part
             named = digest(model)
+            if _is_half(pl_module.dtype):  # of 16-bit weights the same function, without 16-bit noise in sums and differences
+                model = model.float()
             found, n = self.find(trainer, model, pl_module.device)
         seconds = round(time.perf_counter() - begin, 3)
         at = f"epoch_{trainer.current_epoch}" if hook == "epoch_end" else hook
@@ -176,6 +179,15 @@ class Probe(Callback):
                 if hasattr(logger, "log_image"):
                     logger.log_image(key=path.stem, images=[str(path)])
         return rows
+
+
+def _is_half(dtype: torch.dtype | str) -> bool:
+    return dtype in (torch.float16, torch.bfloat16)
+
+
+def require_weights(name: str, model: nn.Module) -> None:
+    """Raise UserError where there is nothing to differentiate by. name: of the probe."""
+    require(any(p.is_floating_point() and p.numel() for p in model.parameters()), f"{name}: the model has no weights")
 
 
 def _row(metric: str, found: float | Number, n: int, common: dict[str, Any]) -> Row:

@@ -28,11 +28,12 @@ class Convergence(Probe):
 
     The paper states the hypothesis and shows no number for it. Ours are of the training itself, so models compare at equal recipe (data,
     batches, schedule) alone: its mini-batch losses, with augmentation and all that the training step adds, as means over an epoch or over
-    the last `window` steps. `loss_area` is Σ over epochs of the mean loss, in loss × epochs; `early_loss_area` that of the first
-    `early` epochs. What was never reached has no value, and says so. A single training has no interval: seeds are its sample.
+    the last `window` steps; a step is a mini-batch, also where gradients of several are gathered. `loss_area` is Σ over epochs of the mean
+    loss, in loss × epochs; `early_loss_area` that of the first `early` epochs. What was never reached has no value, and says so. A single
+    training has no interval: seeds are its sample.
 
     In `fit` it knows every step, and the checkpoint keeps them under the name of this block. Of any other training that is over,
-    `robnas probe RUN` reads what `metrics.csv` kept: epochs, but no steps.
+    `robnas probe RUN` reads what `metrics.csv` kept: epochs, but no steps, and without the share of an auxiliary head.
 
     Args:
         losses: training losses, in nats.
@@ -115,7 +116,9 @@ class Convergence(Probe):
         if not isinstance(loss, Tensor):
             raise UserError(f"{self.name}: the training step of {type(pl_module).__name__} returns no loss")
         inputs = len(batch[0]) if isinstance(batch, list | tuple) and isinstance(batch[0], Tensor) else 1
-        total = collectives.across_ranks(torch.stack([loss.detach().double() * inputs, loss.new_tensor(inputs, dtype=torch.float64)]))
+        whole = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1  # Lightning divides by it
+        scale = whole * inputs
+        total = collectives.across_ranks(torch.stack([loss.detach().double() * scale, loss.new_tensor(inputs, dtype=torch.float64)]))
         self._steps.append(total[0] / total[1])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -174,6 +177,7 @@ def picture(epochs: Sequence[float], accuracies: Sequence[float]) -> Figure:
     axes = figure.subplots()
     axes.plot(range(1, len(epochs) + 1), epochs, color="tab:blue", marker=".")
     axes.set(xlabel="epoch", ylabel="training loss, nats", ylim=(0, None))
+    axes.locator_params("x", integer=True)
     axes.yaxis.label.set_color("tab:blue")
     axes.spines[["top"]].set_visible(False)
     if accuracies:

@@ -83,10 +83,13 @@ def of_inputs(index: Tensor, x: Tensor, *keys: int | str) -> Pair:
 
 
 def require_orthogonal(pairs: object) -> None:
-    """pairs: (d₁, d₂) of each tensor. Raise ArithmeticError where the cosine of the whole directions is above 1e-6."""
-    sums = torch.zeros(3, dtype=torch.float64)
+    """pairs: (d₁, d₂) of each tensor. Raise ArithmeticError where the cosine of the whole directions is above 1e-6, or above the rounding
+    of 16-bit numbers where they are stored in such.
+    """
+    sums, least = torch.zeros(3, dtype=torch.float64), 1e-6
     for one, two in pairs:  # type: ignore[attr-defined]
+        least = max(least, torch.finfo(one.dtype).eps if one.dtype.itemsize < 4 else 0.0)
         a, b = one.double().flatten().cpu(), two.double().flatten().cpu()
         sums += torch.stack([a @ b, a @ a, b @ b])
-    if not sums[0].abs() <= 1e-6 * (sums[1] * sums[2]).sqrt():
+    if not sums[0].abs() <= least * (sums[1] * sums[2]).sqrt():
         raise ArithmeticError(f"d₁ · d₂ = {float(sums[0]):.3g} with lengths {float(sums[1].sqrt()):.3g} and {float(sums[2].sqrt()):.3g}")

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from robnas.errors import require, unknown
 from robnas.initialise import INITIALISATIONS
-from robnas.probes.base import Measurement, Probe
+from robnas.probes.base import Measurement, Probe, require_weights
 from robnas.probes.beginning import begun, settled
-from robnas.probes.gradients import METHODS, per_input
+from robnas.probes.gradients import AT_ONCE, METHODS, hooks, per_input
+from robnas.probes.jackknife import Groups
 from robnas.results import Number
 from robnas.statistics import student
 
@@ -23,6 +24,7 @@ class GradientVariance(Probe):
 
     Gradients grow and shrink with the scale of weights, which says nothing of how well they can be estimated. So `mean_gradient_squared`
     stands beside them, ‖E g‖² without bias: their ratio is the number of inputs at which noise equals signal (McCandlish et al., 2018).
+    Its interval, and that of `sum_of_deviations`, leaves out a tenth of the inputs at a time (`jackknife`).
 
     The paper does not say what batch norms do before training. The authors' code has them in evaluation mode, where at the first step
     they normalise nothing; `batch_norm: inputs` gives them the moments of the inputs first. Those count as constants, while a training
@@ -36,7 +38,8 @@ class GradientVariance(Probe):
         batch: inputs of a gradient. Var(g) of a mini-batch is 1/`batch` of that of single inputs where those do not depend on each other.
         clip: norm to which an input's gradient is cut first, as in the authors' code; null: none.
         deviations: also `sum_of_deviations`, Σ over parameters of the standard deviation, which is what the authors' code computes.
-        method: "vmap", or "loop" for networks that it cannot go through.
+        method: "auto": "hooks" on the layers of one pass over a chunk, or "vmap" where a layer is not known to them (same numbers, slower);
+            "loop" for networks that neither can go through.
         chunk: inputs whose gradients are held at once; nothing depends on it.
         hooks: when, in `fit`.
     """
@@ -50,7 +53,7 @@ class GradientVariance(Probe):
         batch: int = 1,
         clip: float | None = None,
         deviations: bool = False,
-        method: str = "vmap",
+        method: str = "auto",
         chunk: int = 64,
         hooks: tuple[str, ...] = ("fit_start", "fit_end"),
     ) -> None:
@@ -75,6 +78,8 @@ class GradientVariance(Probe):
 
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Measurement:
         """x: [N, C, H, W] in [0, 1], y: [N]."""
+        require_weights(self.name, model)
+        require(len(x) >= 3 * self.batch, f"{self.name}: {len(x)} inputs of the {self.split} split are not ≥ {3 * self.batch}")
         if self.initialisation is not None:
             model = begun(model, self.initialisation)
         if self.batch_norm == "inputs":
@@ -85,11 +90,11 @@ class GradientVariance(Probe):
         found = gradient_variance(model, x, y, self.chunk, self.method, self.clip, self.deviations, self.batch)
         (low, high), n = found.interval, found.n * self.batch
         each = Number(found.variance / found.parameters, n, (low / found.parameters, high / found.parameters), "student")
-        more = {"sum_of_deviations": found.deviations} if found.deviations is not None else {}
+        more = {"sum_of_deviations": Number(found.deviations, n, found.of_deviations, "jackknife")} if found.deviations is not None else {}
         return Measurement(
             gradient_variance=Number(found.variance, n, found.interval, "student"),
             gradient_variance_per_parameter=each,
-            mean_gradient_squared=found.mean_squared,
+            mean_gradient_squared=Number(found.mean_squared, n, found.of_mean, "jackknife"),
             **more,
         )
 
@@ -103,6 +108,7 @@ class Spread(NamedTuple):
         mean_squared: ‖E g‖², unbiased, so that it may come out below 0.
         deviations: Σ over parameters of the standard deviation, if asked for.
         parameters, n: how many.
+        of_mean, of_deviations: intervals of `mean_squared` and `deviations` over inputs, by leaving groups of them out; None of two inputs.
     """
 
     variance: float
@@ -111,6 +117,8 @@ class Spread(NamedTuple):
     deviations: float | None
     parameters: int
     n: int
+    of_mean: tuple[float, float] | None = None
+    of_deviations: tuple[float, float] | None = None
 
 
 def gradient_variance(
@@ -118,33 +126,84 @@ def gradient_variance(
     x: Tensor,
     y: Tensor,
     chunk: int = 64,
-    method: str = "vmap",
+    method: str = "auto",
     clip: float | None = None,
     deviations: bool = False,
     batch: int = 1,
 ) -> Spread:
-    """x: [N, C, H, W], y: [N], N ≥ 2. Holds `chunk` gradients, never N.
+    """x: [N, C, H, W], y: [N], N ≥ 2. Holds `chunk` gradients, of a layer or of all, and the sums of at most ten groups, never N.
 
     w_i = √((i − 1)/i) (g_i − mean of g_1 … g_{i−1}) are the recursive residuals (Brown, Durbin and Evans, 1975): E‖w_i‖² = Var(g) each,
     they are uncorrelated, and Σ‖w_i‖² is the sum of squares about the mean of all, as Welford (1962) updates it. So one pass gives the
     variance as the mean of N − 1 numbers, and Student's interval of that mean.
     """
-    mean = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=x.dtype, device=x.device)
-    squares: list[Tensor] = []
-    each, seen = torch.zeros_like(mean) if deviations else None, 0
-    for g in per_input(model, x, y, chunk, method, batch):
+    seen = _Sums(model, x, len(x) // batch, deviations)
+    hooked = hooks(model, x, y, method) if batch == 1 else None
+    if hooked is None or clip is not None:  # which needs all of a gradient
+        for g in per_input(model, x, y, chunk, method, batch) if hooked is None else hooked.wholes(x, y, chunk, AT_ONCE):
+            seen.whole(g, clip)
+        return seen.spread()
+    for xs, ys in zip(torch.split(x, chunk), torch.split(y, chunk), strict=True):
+        for nothing in hooked.each(xs, ys, seen.part):
+            seen.part(nothing.start, x.new_zeros(len(xs), nothing.stop - nothing.start))
+        seen.next(len(xs))
+    return seen.spread()
+
+
+class _Sums:
+    """What is kept of gradients that come some parameters at a time.
+
+    Parts are small enough for a cache, and in them ROWS inputs at a time: their inner products cost as many operations per number.
+    """
+
+    ROWS, NUMBERS = 16, 2**19
+
+    def __init__(self, model: nn.Module, x: Tensor, n: int, deviations: bool) -> None:
+        exact = torch.float32 if x.dtype.itemsize < 4 else x.dtype
+        self.mean = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=exact, device=x.device)
+        self.each = torch.zeros_like(self.mean) if deviations else None
+        self.groups = Groups(self.mean, n, deviations, AT_ONCE)
+        self.products: dict[int, Tensor] = {}
+        self.terms: list[Tensor] = []
+        self.seen = 0
+
+    def whole(self, g: Tensor, clip: float | None) -> None:
+        """g: [k, P]; is changed."""
         if clip is not None:
+            g = g.to(self.mean)
             g *= (clip / g.norm(dim=1, keepdim=True)).clamp_max(1)
-        g -= mean
-        squares.append(recursive_residuals(g @ g.T, seen))
-        moved, seen = g.sum(0), seen + len(g)
-        mean += moved / seen
-        if each is not None:
-            each += g.square_().sum(0) - moved.square_() / seen
-    terms = torch.cat(squares)[1:].cpu().numpy()
-    variance, (low, high) = float(terms.mean()), student(terms)
-    total = None if each is None else float((each.clamp_min(0) / (seen - 1)).sqrt().sum())
-    return Spread(variance, (max(0.0, low), high), float(mean.double().square().sum()) - variance / seen, total, len(mean), seen)
+        width = max(1, self.NUMBERS // len(g))
+        for start in range(0, g.shape[1], width):
+            self.part(start, g[:, start : start + width])
+        self.next(len(g))
+
+    def part(self, start: int, g: Tensor) -> None:
+        """g: [k, p] of the parameters from `start` on; is changed."""
+        g, here = g.to(self.mean), slice(start, start + g.shape[1])
+        self.groups.add(g, self.seen, start)
+        for first in range(0, len(g), self.ROWS):
+            d = g[first : first + self.ROWS].sub_(self.mean[here])
+            found, n = (d @ d.T).double(), self.seen + first + len(d)
+            self.products[first] = self.products[first] + found if first in self.products else found
+            moved = d.sum(0)
+            self.mean[here].add_(moved, alpha=1 / n)
+            if self.each is not None:
+                self.each[here] += d.square_().sum(0) - moved.square_() / n
+
+    def next(self, k: int) -> None:
+        """All parts of k gradients were seen."""
+        self.terms += [recursive_residuals(p, self.seen + first) for first, p in sorted(self.products.items())]
+        self.products.clear()
+        self.seen += k
+
+    def spread(self) -> Spread:
+        """Of all."""
+        terms, n = torch.cat(self.terms)[1:].cpu().numpy(), self.seen
+        variance, (low, high) = float(terms.mean()), student(terms)
+        total = None if self.each is None else float((self.each.clamp_min(0) / (n - 1)).sqrt().sum())
+        squared = float(self.mean.double().square().sum()) - variance / n
+        intervals = self.groups.of_mean_squared(squared), None if total is None else self.groups.of_deviations(total)
+        return Spread(variance, (max(0.0, low), high), squared, total, len(self.mean), n, *intervals)
 
 
 def recursive_residuals(products: Tensor, seen: int) -> Tensor:

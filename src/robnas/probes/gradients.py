@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import torch
@@ -10,9 +11,11 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 
 from robnas.errors import UserError, short
+from robnas.probes.hooked import Hooked, UnseenError
 
-METHODS = ("vmap", "loop")
-"""All inputs of a chunk in one vectorised pass, or one after the other for networks that cannot be vectorised."""
+METHODS = ("auto", "hooks", "vmap", "loop")
+"""All inputs of a chunk in one pass whose layers are watched (`hooked`), or in one vectorised pass; or one input after the other, for what
+neither can do. "auto": hooks where they know all modules and agree with the loop on two inputs, else vmap."""
 
 AT_ONCE = 2**26
 """Numbers of gradients that are held at once: 256 MiB in single precision. Large networks get smaller chunks."""
@@ -25,7 +28,7 @@ def per_input(model: nn.Module, x: Tensor, y: Tensor, chunk: int, method: str = 
         model: in evaluation mode, so that an input's loss is its own alone: batch normalisation with running statistics.
         x, y: [N, C, H, W] in [0, 1] and [N].
         chunk: at most so many at once, and at most `AT_ONCE` numbers.
-        method: one of METHODS.
+        method: "vmap" or "loop"; see `hooks` for the third.
         batch: mini-batches of so many inputs, each with one gradient, of their mean loss, one after the other; what remains is left out.
 
     Raises:
@@ -34,7 +37,27 @@ def per_input(model: nn.Module, x: Tensor, y: Tensor, chunk: int, method: str = 
     # Grouped convolutions, into which vmap turns those of single inputs, are slower in channels_last.
     weights = {name: p.detach().contiguous() for name, p in model.named_parameters()}
     chunk = max(1, min(chunk, AT_ONCE // max(1, sum(p.numel() for p in weights.values()))))
-    yield from _vectorised(model, weights, x, y, chunk) if method == "vmap" and batch == 1 else _looped(model, weights, x, y, batch)
+    yield from _vectorised(model, weights, x, y, chunk) if method != "loop" and batch == 1 else _looped(model, weights, x, y, batch)
+
+
+def hooks(model: nn.Module, x: Tensor, y: Tensor, method: str) -> Hooked | None:
+    """For "auto" and "hooks"; None: another way is needed, or asked for.
+
+    Raises:
+        UserError: `hooks` is asked for and cannot see this network's gradients.
+    """
+    if method not in ("auto", "hooks"):
+        return None
+    try:
+        found = Hooked(model)
+        if found.agrees(x[:2], y[:2]):
+            return found
+        why = "they differ from the loop's"
+    except UnseenError as error:
+        why = str(error)
+    if method == "hooks":
+        raise UserError(f"method: hooks cannot see the gradients of this network ({why}); method: vmap or loop can")
+    return None
 
 
 def _vectorised(model: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Tensor, chunk: int) -> Iterator[Tensor]:
@@ -44,7 +67,9 @@ def _vectorised(model: nn.Module, weights: dict[str, Tensor], x: Tensor, y: Tens
     each = vmap(grad(loss), in_dims=(None, 0, 0))
     for xs, ys in zip(torch.split(x, chunk), torch.split(y, chunk), strict=True):
         try:
-            found = each(weights, xs, ys)
+            with warnings.catch_warnings():  # of a rare operation, such as the pooling of one pixel
+                warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented the batching rule")
+                found = each(weights, xs, ys)
         except RuntimeError as error:
             if "vmap" not in str(error):
                 raise

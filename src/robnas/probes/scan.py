@@ -45,7 +45,7 @@ def scan(
     Weights are moved in place in a prepared copy, once for each point and batch; nothing is kept of a batch but sums, so memory does not
     grow with N. A bootstrap that streams gives each input a Poisson(1) weight of its own (Oza and Russell, 2001), drawn by its place in x.
     """
-    network, along = prepared(model, x[: min(16, batch_size)], directions)
+    network, along = prepared(model, x[: min(4, batch_size)], directions)
     sums, weights = torch.zeros(1 + resamples, len(grid) ** 2, dtype=torch.float64), torch.zeros(1 + resamples, dtype=torch.float64)
     for rows in torch.split(torch.arange(len(x)), batch_size):
         xs, ys = x[rows].contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x[rows], y[rows]
@@ -111,6 +111,9 @@ def _folded(own: Mapping[str, Tensor], folded: Mapping[str, Tensor], directions:
 
 
 def _same(plain: nn.Module, directions: Mapping[str, Pair], folded: nn.Module, along: Mapping[str, Pair], x: Tensor) -> bool:
-    """At θ* and at a step along both directions."""
-    answers = [[network(x.clone()) for _ in _places(network, d, (0.0, 0.1))] for network, d in ((plain, directions), (folded, along))]
+    """At θ* and a step away along both directions."""
+    answers = [
+        [network(x.clone()) for step in (0.0, 0.1) for _ in _places(network, d, (step,))]
+        for network, d in ((plain, directions), (folded, along))
+    ]
     return all(torch.allclose(a, b, rtol=1e-3, atol=1e-3 * float(a.abs().max())) for a, b in zip(*answers, strict=True))

@@ -14,10 +14,13 @@ from torch.nn.functional import cross_entropy
 from robnas.copies import evaluation_copy
 from robnas.errors import require
 from robnas.probes import hessian, secant
-from robnas.probes.base import Measurement, Probe
+from robnas.probes.base import Measurement, Probe, require_weights
 from robnas.probes.first_layer import FirstLayer
 from robnas.results import Number
 from robnas.statistics import bootstrap, wilson
+
+GROUPS = 16
+"""Of inputs, for the interval of L_θ."""
 
 
 class Smoothness(Probe):
@@ -33,13 +36,16 @@ class Smoothness(Probe):
     one number a channel.
 
     Numbers:
-        lipschitz_parameters: L_θ of the mean loss; a norm of a mean has no interval over inputs. …_relative: L_θ · ‖θ‖², of which no unit
-            is left: it says how the loss bends along a change as large as the weights.
-        lipschitz_input, lipschitz_input_largest: L_x, mean and largest over inputs; nats, pixels in [0, 1].
-        secant_parameters, secant_input: the same at a distance, kinks included (see `secant`), from below.
+        lipschitz_parameters: L_θ of the mean loss; its interval over inputs is of first order (see `hessian.in_parameters`). …_relative:
+            L_θ · ‖θ‖², of which no unit is left: it says how the loss bends along a change as large as the weights.
+        lipschitz_input, lipschitz_input_largest: L_x, mean and largest over inputs; nats, pixels in [0, 1]. The largest of a sample has no
+            interval: it says nothing of the largest of all.
+        secant_parameters, secant_input: the same at a distance, kinks included (see `secant`), from below. That in parameters has no
+            interval: where the iteration ends depends on all inputs at once.
         theorem_1: L_x √n / L_θ, both of single inputs, median; ≤ 1 if the theorem held as printed. theorem_1_broken: share of inputs
             above 1.
-        first_layer_norm: ‖A‖₂. bound: L_x / (‖A‖₂² L_b), median; never above 1. Absent where the model has no such first layer.
+        first_layer_norm: ‖A‖₂. bound: L_x / (‖A‖₂² L_b), median; at most 1 but for iterations that were cut off, of which it says how
+            many. Absent where the model has no such first layer.
         unconverged: share of all power iterations that `steps` cut off; these err downwards.
 
     Args:
@@ -87,7 +93,10 @@ class Smoothness(Probe):
 
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Measurement:
         """See Probe."""
+        require_weights(self.name, model)
         network = evaluation_copy(model)
+        if x.dtype.itemsize < 4:  # curvature is lost in 16 bits
+            network, x = network.float(), x.float()
         in_x, ends = self._each(lambda u, rows: cross_entropy(network(u), y[rows.to(y.device)], reduction="none"), x)
         jumps = torch.cat([self._secant(network, x, y, index) for index in torch.split(torch.arange(len(x)), self.batch_size)])
         few = range(min(self.theorem_inputs, len(x)))
@@ -96,13 +105,15 @@ class Smoothness(Probe):
         if first is not None:
             z = torch.cat([first.answer(x[i : i + 1]).detach() for i in few])
             in_b, more = self._each(lambda u, rows: first.losses(x[rows.to(x.device)], y[rows.to(y.device)], u), torch.zeros_like(z))
-            ends, A = torch.cat([ends, more]), first.norm(x[:1])
-            found = {"first_layer_norm": Number(A, 1), "bound": _median(in_x[few] / (A**2 * in_b))}
+            cut, A = int((~ends[few] | ~more).sum()), first.norm(x[:1])
+            said = (f"{cut} of {len(few)} cut off",) if cut else ()
+            ends = torch.cat([ends, more])
+            found = {"first_layer_norm": Number(A, 1), "bound": _median(in_x[few] / (A**2 * in_b))._replace(flags=said)}
         elif few:
             warnings.warn("smoothness: no first layer A x + b that all else follows from; its bound is not tried", stacklevel=2)
         network.requires_grad_(True)
         how: dict[str, Any] = {"steps": self.steps, "tol": self.tol, "seed": ("smoothness",)}
-        whole = hessian.in_parameters(network, x, y, batch_size=self.batch_size, **how)
+        whole = hessian.in_parameters(network, x, y, batch_size=self.batch_size, groups=GROUPS, **how)
         jump = secant.in_parameters(
             network, x, y, distance=self.parameter_distance, steps=self.secant_steps, batch_size=self.batch_size, seed=("smoothness",)
         )
@@ -116,8 +127,8 @@ class Smoothness(Probe):
         cut_off = int((~ends).sum()) + sum(not norm.converged for norm in [whole, *single])
         size = sum(float(p.detach().double().square().sum()) for p in network.parameters())
         return Measurement(
-            lipschitz_parameters=Number(whole.value, len(x)),
-            lipschitz_parameters_relative=Number(whole.value * size, len(x)),
+            lipschitz_parameters=_norm(whole, len(x)),
+            lipschitz_parameters_relative=_norm(whole, len(x), size),
             lipschitz_input=Number(float(in_x.mean()), len(x), bootstrap(in_x.numpy()), "bootstrap"),
             lipschitz_input_largest=Number(float(in_x.max()), len(x)),
             secant_parameters=Number(jump, len(x)),
@@ -142,6 +153,11 @@ class Smoothness(Probe):
             found.append(hessian.of_each(of, at, index, steps=self.steps, tol=self.tol, seed=("smoothness", "input")))
         norms, ends = zip(*found, strict=True)
         return torch.cat(norms), torch.cat(ends)
+
+
+def _norm(found: hessian.Norm, n: int, scale: float = 1.0) -> Number:
+    ci = found.interval
+    return Number(found.value * scale, n, ci and (ci[0] * scale, ci[1] * scale), "student, first order" if ci else None)
 
 
 def _median(ratios: Tensor) -> Number:

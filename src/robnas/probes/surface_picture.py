@@ -67,6 +67,7 @@ def draw(axes: Any, gamma: Array, grid: Array, level: float) -> Any:
         axes.contour(grid, grid, z, levels=[above], colors="white", linewidths=1.6)
     axes.plot(0, 0, "+", color="white", markersize=7)
     axes.set_aspect("equal")
+    axes.locator_params(nbins=5)  # with more, their numbers touch
     axes.tick_params(labelsize=8)
     return filled
 

@@ -9,10 +9,13 @@ from torch import Tensor, nn
 
 from robnas import seeds
 from robnas.errors import require, unknown
-from robnas.probes.base import Measurement, Probe
+from robnas.probes.base import Measurement, Probe, require_weights
 from robnas.results import Number
 from robnas.space.untrained import SCORES
 from robnas.statistics import student
+
+EVENING = (nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
+"""Norms that synaptic flow does not leave out."""
 
 
 class ZeroCost(Probe):
@@ -24,7 +27,8 @@ class ZeroCost(Probe):
     batches, its interval Student's.
 
     Synaptic flow looks at no image: it is one number, log(1 + flow), as flows span tens of orders of magnitude, and its input of ones
-    goes past the normalisation of pixels, into the network itself. A network without an `nn.ReLU` has no nwot; there it is left out.
+    goes past the normalisation of pixels, into the network itself. Norms other than batch norms stay and even out what flows, as do BiT's
+    standardised weights: such a flow is flagged and compares with no other. Without an `nn.ReLU` there is no nwot; it is left out.
 
     Args:
         n_samples: inputs.
@@ -52,17 +56,27 @@ class ZeroCost(Probe):
 
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Measurement:
         """x: [N, C, H, W] in [0, 1], y: [N]; fewer than `batch` are one batch."""
+        require_weights(self.name, model)
         found: dict[str, float | Number] = {}
         for name in self.scores:
             if name == "synflow":
-                found["log_synflow"] = math.log1p(score("synflow", inner(model), x[:1], y[:1]))
+                found["log_synflow"] = flow(model, x[:1], y[:1])
             elif name != "nwot" or any(isinstance(m, nn.ReLU) for m in model.modules()):
-                found[name] = number(over_batches(name, model, x, y, self.batch), len(x))
+                found[name] = number(over_batches(name, model, x, y, self.batch), len(x) // self.batch * self.batch or len(x))
         return Measurement(**found)
 
 
+def flow(model: nn.Module, x: Tensor, y: Tensor) -> Number:
+    """log(1 + synaptic flow), flagged where norms that are not batch norms change it. x: [1, C, H, W], y: [1], of shapes alone."""
+    found, names = score("synflow", inner(model), x, y), sorted({type(m).__name__ for m in model.modules() if isinstance(m, EVENING)})
+    flags = (f"{', '.join(names)} evens out what flows",) if names else ()
+    if not -1 < found < math.inf:  # weights are made positive, but such norms subtract a mean
+        return Number(None, 1, flags=(*flags, f"the flow is {found:.3g}"))
+    return Number(math.log1p(found), 1, flags=flags)
+
+
 def number(scores: Sequence[float], n: int) -> Number:
-    """Of a batch each → their mean; n: inputs. None where one is not finite, as nwot's is where two inputs have one code."""
+    """Of a batch each → their mean; n: their inputs. None where one is not finite, as nwot's is where two inputs have one code."""
     if not all(map(math.isfinite, scores)):
         return Number(None, n, flags=("not finite",))
     interval = student(scores) if len(scores) > 1 else None
