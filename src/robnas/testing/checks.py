@@ -93,7 +93,7 @@ MEMBERSHIP = (
 TELL = {
     "left the ball": "end `step` with `return self.project(x_t, s.x)`",
     "must match the size of tensor": "after `s.leave(…)` take of what was computed before it the rows that still stand: `s.keep(gradient)`",
-    "'BlackBox' object has no attribute": "gradients are for `access = \"white\"` alone",
+    "'BlackBox' object has no attribute": 'gradients are for `access = "white"` alone',
 }
 """What an exception says → what an author must do."""
 
