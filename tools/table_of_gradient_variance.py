@@ -219,7 +219,7 @@ def picture(runs: Sequence[Run], path: Path) -> None:
 
     names = order(runs)[::-1]
     figure = Figure(figsize=(15, 0.62 * len(names) + 2.4), layout="constrained")
-    panels = figure.subplots(len(METRICS), len(CONDITIONS), sharey=True, sharex="row", squeeze=False)
+    panels = figure.subplots(len(METRICS), len(CONDITIONS), sharey=True, squeeze=False)
     for row, (metric, title) in zip(panels, METRICS.items(), strict=True):
         for axes, condition in zip(row, CONDITIONS, strict=True):
             for i, name in enumerate(names):

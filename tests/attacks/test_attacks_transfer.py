@@ -77,7 +77,11 @@ def test_two_linear_models_by_hand():
     assert torch.equal(r.source_success, z.abs() <= 0.1 * w.abs().sum())
 
 
-@pytest.mark.parametrize("attack", [PGD(6 / 255, steps=4, n_restarts=2), PGD(12 / 255, goal="most_likely"), HopSkipJump(steps=1)], ids=str)
+@pytest.mark.parametrize(
+    "attack",
+    [PGD(6 / 255, steps=4, n_restarts=2), PGD(12 / 255, goal="most_likely"), HopSkipJump(steps=1)],
+    ids=["untargeted", "most_likely", "labels"],
+)
 def test_on_itself_it_is_the_white_box(attack):
     model, x, y = trained()
     x, y = x[:40], y[:40]

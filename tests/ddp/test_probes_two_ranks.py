@@ -15,8 +15,8 @@ from robnas.results import Rows
 from small_classifier import classifier, trainer
 
 
-def run(folder: str, **kwargs) -> list[tuple]:
-    probes = [GradientVariance(n_samples=8), Convergence(losses=(9.0,), window=1)]
+def run(folder: str, probes: list | None = None, **kwargs) -> list[tuple]:
+    probes = probes or [GradientVariance(n_samples=8), Convergence(losses=(9.0,), window=1)]
     t = trainer(folder, callbacks=probes, precision="64-true", **kwargs)
     t.fit(classifier(), datamodule=Digits(batch_size=32))
     return [(row.metric, row.params["at"], row.value, row.ci) for probe in probes for row in probe.rows]
@@ -26,6 +26,18 @@ def on_two_ranks(rank: int, folder: str) -> list[tuple]:
     os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     strategy = DDPStrategy(process_group_backend="gloo", cluster_environment=LightningEnvironment())
     return run(folder, strategy=strategy, devices=2)
+
+
+def ntk(folder: str, **kwargs) -> list[tuple]:
+    from robnas_ntk import NTK
+
+    return run(folder, [NTK(n_samples=8, batch=4)], **kwargs)
+
+
+def ntk_on_two_ranks(rank: int, folder: str) -> list[tuple]:
+    os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    strategy = DDPStrategy(process_group_backend="gloo", cluster_environment=LightningEnvironment())
+    return ntk(folder, strategy=strategy, devices=2)
 
 
 def boom(rank: int, folder: str) -> None:
@@ -51,6 +63,17 @@ def test_two_ranks_equal_one(tmp_path):
         assert interval == (ci and pytest.approx(ci, rel=1e-8))
     written = [Rows(Path(tmp_path) / name / "results.jsonl").read() for name in ("one", "two")]
     assert len(written[0]) == len(written[1]) == len(one)  # once, not once a rank
+
+
+@pytest.mark.slow
+def test_a_plug_ins_probe_on_two_ranks_equals_one(tmp_path):
+    pytest.importorskip("robnas_ntk", reason="plugins/robnas-ntk is not installed")
+    one = ntk(str(tmp_path / "one"))
+    both = run_on_ranks(ntk_on_two_ranks, 2, str(tmp_path / "two"), timeout=200)
+    assert one
+    assert both[0] == both[1]
+    assert [found[:2] for found in one] == [found[:2] for found in both[0]]
+    assert [found[2] for found in both[0]] == pytest.approx([found[2] for found in one], rel=1e-6)  # a condition number
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from robnas.errors import UserError
+from robnas.jobs import Job
 from robnas.models.build import build, describe
 from robnas.space import published
 
@@ -32,6 +33,14 @@ def test_a_file_a_run_folder_and_pasted_text_of_any_length(tmp_path: Path):
     assert describe(str(run / "genotype.yaml"))["name"] == "darts_iii-80191c"
     assert describe(str(tmp_path / "mine.yaml")) == {"name": "mine", "family": "nas", "genotype": genotype}
     assert describe(PASTED + " " * 5000)["name"] == "pasted"
+
+
+def test_a_cell_keeps_its_name_in_the_run_that_trained_it(tmp_path: Path):
+    """What goes on from that run, a backdoor say, is no other architecture."""
+    job = Job("80191c4fb872" * 5, "classify", tmp_path)
+    job.start(command=[], network="darts_iii-ac6675")
+    (job.folder / "genotype.yaml").write_text(published.find("enas").to_yaml())
+    assert describe(str(job.folder))["name"] == describe(str(job.folder / "genotype.yaml"))["name"] == "darts_iii-ac6675"
 
 
 def test_an_unknown_name_has_a_near_one_and_a_missing_file_is_said_to_be_missing():

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from robnas import plugins
+from robnas import jobs, plugins
 from robnas.errors import UserError, short, unknown
 from robnas.models.cells import cells
 from robnas.models.normalize import Normalized
@@ -144,5 +144,7 @@ def _title(network: str) -> str:
         path = path.parent
     if path.is_dir():
         path = path.resolve()
-        return f"{path.parent.name}-{path.name[:6]}"
+        job = jobs.job_at(path)
+        known = job.facts.get("network") if job else None  # of a training whose cell came from elsewhere: it keeps its name
+        return str(known or f"{path.parent.name}-{path.name[:6]}")
     return path.stem

@@ -23,7 +23,7 @@ def _line(name: str, row: Row) -> list[str]:
     interval = "" if row.ci is None else f"[{row.ci[0]:.4g}, {row.ci[1]:.4g}]"
     at = str(row.params.get("at", "")).replace("_", " ")
     n, seconds = "" if row.n is None else f"{row.n}", "" if row.seconds is None else f"{row.seconds:.1f}"
-    return [row.model or "", name, at, row.metric, value, interval or ", ".join(row.flags), n, seconds]
+    return [row.model or "", name, at, row.metric.replace("_", " "), value, interval or ", ".join(row.flags), n, seconds]
 
 
 def table(found: Iterable[tuple[str, Row]]) -> Table:
@@ -34,7 +34,7 @@ def table(found: Iterable[tuple[str, Row]]) -> Table:
         i for i, name in enumerate(COLUMNS) if len({line[i] for line in body}) > 1 or (name != "model" and any(line[i] for line in body))
     ]
     for i in shown:
-        out.add_column(COLUMNS[i], justify="left" if i < 4 else "right", overflow="fold")
+        out.add_column(COLUMNS[i], justify="left" if i < 4 else "right", overflow="fold", no_wrap=COLUMNS[i] == "probe")  # as it is typed
     for line in body:
         out.add_row(*(line[i] for i in shown))
     return out
