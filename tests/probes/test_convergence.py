@@ -100,7 +100,7 @@ def test_a_training_that_is_over_is_read_from_its_metrics(tmp_path, monkeypatch,
     in_fit = {row.metric: row for row in Rows(folder / "results.jsonl").read() if row.plugin == "convergence"}
     said = robnas("probe runs/classify/latest --probes.later=convergence --wandb=off --trainer.accelerator=cpu", capsys)
     assert said.status == 0, said.err
-    assert "epochs_to_loss_1.5" in said.out
+    assert "epochs to loss 1.5" in said.out
     rows = {r.metric: r for r in Rows(folder / "results.jsonl").read() if r.plugin == "convergence" and r.params["at"] == "test"}
     assert rows.keys() == {metric for metric in in_fit if not metric.startswith("steps")}
     assert rows["loss_area"].value == pytest.approx(in_fit["loss_area"].value, rel=1e-4)
