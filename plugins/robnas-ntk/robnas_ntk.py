@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from robnas.errors import require
 from robnas.probes import Measurement, Probe
+from robnas.probes.base import require_weights
 from robnas.results import Number
 from robnas.statistics import student
 
@@ -37,7 +38,7 @@ class NTK(Probe):
         require(2 <= self.batch <= self.n_samples, f"batch: {self.batch} is not from 2 to n_samples, {self.n_samples}")
 
     def measure(self, model: nn.Module, x: Tensor, y: Tensor) -> Measurement:
-        require(any(p.is_floating_point() for p in model.parameters()), f"{self.name}: the model has no weights")
+        require_weights(self.name, model)
         batches = x[: len(x) // self.batch * self.batch or None].split(self.batch)  # fewer than `batch` are one
         kappas = [condition_number(kernel(model, inputs)) for inputs in batches]
         return Measurement(ntk_condition_number=number(kappas, sum(map(len, batches))))

@@ -86,10 +86,17 @@ def test_batches_change_nothing_bootstraps_included_and_no_batch_is_larger_than_
             return self.inner(x)
 
     watched = {f"inner.{name}": pair for name, pair in along.items()}
-    one, both = scan(model, x, y, GRID, along, resamples=9), scan(Watched(), x, y, GRID, watched, batch_size=5, resamples=9)
+    answered = []
+
+    def loss(logits, y):
+        answered.append(len(logits))  # also where the network is folded, and is no `Watched` any more
+        return cross_entropy(logits, y, reduction="none")
+
+    one, both = scan(model, x, y, GRID, along, resamples=9), scan(Watched(), x, y, GRID, watched, batch_size=5, resamples=9, loss=loss)
     np.testing.assert_allclose(one[0], both[0], rtol=1e-10)
     np.testing.assert_allclose(one[1], both[1], rtol=1e-10)
     assert 0 < max(seen) <= 5
+    assert set(answered) == {5, len(x) % 5}
     assert one[1].shape == (9, 5, 5)
     assert one[1].std(0).min() > 0
 

@@ -45,9 +45,9 @@ def in_parameters(
     Graphs are of one batch at a time, so memory does not grow with N. A direction is drawn for each parameter by its name.
 
     With `groups` ≥ 2 there is an interval over inputs: ‖H‖₂ = uᵀ H v for its singular vectors u and v, and that these depend on the inputs,
-    too, counts in second order alone. So it is Student's interval of the mean of uᵀ H_a v over groups a of inputs, about the norm. Where
-    the largest eigenvalues lie closer than inputs move them, as in an untrained network, the norm of a mean of few inputs errs upwards
-    and the interval is too narrow (by 1.7 in one such case, beside a bootstrap).
+    too, counts in second order alone. So it is Student's interval of the mean of uᵀ H_a v over random groups a of inputs, about the norm.
+    Where the largest eigenvalues lie closer than inputs move them, as in an untrained network, the norm of a mean of few inputs errs
+    upwards and the interval is too narrow (by 1.7 in one such case, beside a bootstrap).
     """
     named = {name: p for name, p in model.named_parameters() if p.is_floating_point()}
     drawn = {name: torch.randn(p.shape, generator=seeds.generator(*seed, name), dtype=torch.float64) for name, p in named.items()}
@@ -75,9 +75,10 @@ def in_parameters(
             break
     if min(groups, len(x)) < 2 or not value > 0:
         return Norm(value, converged)
+    shuffled = torch.randperm(len(x), generator=seeds.generator(*seed, "groups"))  # data sets have periods
     other, of_groups = [d / value for d in v], []  # unit and other: right and left singular vector, whose H exchanges them
     for i in range(min(groups, len(x))):
-        of_group = product(unit, x[i::groups], y[i::groups])
+        of_group = product(unit, x[shuffled[i::groups]], y[shuffled[i::groups]])
         of_groups.append(sum(float((a.double() * b.double()).sum()) for a, b in zip(other, of_group, strict=True)))
     low, high = student(of_groups)
     half = (high - low) / 2
