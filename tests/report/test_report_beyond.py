@@ -96,7 +96,9 @@ def test_points_and_cells_stand_for_what_is_there(tmp_path):
     assert (depths["DARTS"], depths["ENAS"], depths["BiT"]) == (3, 2, "–")
     drawn = cells_robustness.exhibit(collected)
     titles = [text.get_text() for axes in drawn.figure.axes for text in axes.texts if text.get_weight() == "bold"]
-    assert [title for title in titles if "cell" not in title.lower()] == ["NASNet", "ENAS", "DrNAS", "DARTS", "AmoebaNet"]
+    assert [title for title in titles if "cell" not in title.lower()] == [
+        f"{name}, place {place} of 5" for place, name in enumerate(("NASNet", "ENAS", "DrNAS", "DARTS", "AmoebaNet"), 1)
+    ]
 
 
 def test_a_sample_of_many_is_always_the_same():

@@ -5,19 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import yaml
 
-from robnas.comparison import Difference, against, connected, difference, spread
+from robnas.comparison import Difference, against, connected, difference, paired, spread
 from robnas.report import names
 from robnas.report.collected import Collected
+from robnas.report.paper import fig_04, fig_14
 from robnas.report.paper.cells_found import Search
-from robnas.report.samples import Measure, Sample, Samples, Setting
-from robnas.report.verdicts import DOES_NOT, HOLDS, UNKNOWN, Verdict, corrected
+from robnas.report.samples import HARDENED, Measure, Sample, Samples, Setting
+from robnas.report.verdicts import DOES_NOT, HOLDS, NOT_BROKEN, UNKNOWN, Verdict, corrected
 from robnas.space import published
 from robnas.space.facts import RANDOM_CELLS
 from robnas.space.percentile import percentile, random_genotypes
@@ -235,7 +236,7 @@ def _theorem(claim: Claim, samples: Samples) -> Iterator[Verdict]:
         yield Verdict(
             *(claim.key, "input smoothness · √n ≤ parameter smoothness", sample.setting, -1, broken / n, low, high, "points"),
             models=f"{len(sample.values)} models",
-            decided=DOES_NOT if broken else HOLDS,
+            decided=DOES_NOT if broken else NOT_BROKEN,
             reduced=sample.reduced,
             note=f"{note}; weights are not normalised as it asks, and its proof bounds a row's L1 norm by 1/√n where it is 1 to √n",
         )
@@ -267,15 +268,17 @@ def _random(nodes: int, fact: str) -> tuple[float, ...]:
 
 
 def _variants(claim: Claim, samples: Samples) -> Iterator[Verdict]:
-    """A variant of DARTS against DARTS: each search is one model."""
-    first, sign = str(claim.more["first"]), int(claim.more["sign"])
+    """A variant of DARTS against DARTS, or against manual models: each search is one model."""
+    first, second, sign = str(claim.more["first"]), str(claim.more.get("second", "darts")), int(claim.more["sign"])
     if not claim.measures:
         yield from _of_searches(claim, samples.collected, first, sign)
         return
     for sample, other in _chosen(claim, samples):
-        families = {model: first if own == names.plain(first) else own for model, own in sample.families.items()}
+        manual = {names.plain(found.model) for found in sample.rows if found.family == "manual"}
+        own = {names.plain(first): first, **dict.fromkeys(manual, "manual")}
+        families = {model: own.get(name, name) for model, name in sample.families.items()}
         if first in families.values():
-            found = difference(sample.values, families, first, "darts")
+            found = difference(sample.values, families, first, second)
             yield _of_difference(claim.key, sample, sign * sample.measure.sign, found, other)
 
 
@@ -294,6 +297,47 @@ def _of_searches(claim: Claim, collected: Collected, first: str, sign: int) -> I
         found_here = difference(values, families, first, "darts")
         sample = Sample(measure, setting, values, families, ())
         yield Verdict(**{**vars(_of_difference(claim.key, sample, sign, found_here, False)), "reduced": reduced})
+
+
+def _shared(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """Fig. 4: inputs that break half of a family's models or more, NAS less manual: McNemar's test."""
+    there, papers = fig_04.chosen(samples.collected), str(claim.more["goal"])
+    for (setting, goal), variant in there.items():
+        if goal != papers and (setting, papers) in there:
+            continue
+        common, rows = next(fig_04.aligned(variant), (None, []))
+        if common is None or min(map(common.families.count, ("nas", "manual"))) < 2:
+            continue
+        nas, manual = (common.of_family(family).broken for family in ("nas", "manual"))
+        found = paired(2 * nas.sum(0) >= len(nas), 2 * manual.sum(0) >= len(manual))
+        yield Verdict(
+            *(claim.key, f"PGD, {fig_04.GOALS[goal]}: inputs that break half of a family", setting, 1),
+            *(found.value, found.low, found.high, "points", found.p),
+            matters=float(claim.more["matters"]),
+            models=f"{len(nas)} NAS, {len(manual)} manual",
+            few="" if found.n else "no input is eligible in all models",
+            stand_in=goal != papers,
+            reduced=next((row.reduced for row in rows if row.reduced), ""),
+            note=f"over {found.n} inputs, of these models: inputs are the sample here, and not architectures",
+        )
+
+
+def _hardened(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """Fig. 14: NAS above manual after adversarial training, in what accuracy it cost and in what PGD still breaks."""
+    measures = {
+        "drop": Measure("drop", "accuracy that adversarial training costs", "", "accuracy", "more", "points", 0.02),
+        "asr": Measure("asr", "untargeted PGD after adversarial training", "", "asr", "more", "points", 0.05),
+    }
+    attacked, rows = fig_14.of_trainings(samples.collected)
+    for (dataset, protocol, method), own in attacked.items():
+        for name, measure in measures.items():
+            worths = {model: getattr(outcome, name) for model, outcome in own.outcomes.items()}
+            values = {model.title: worth.each for model, worth in worths.items() if worth is not None}
+            families = {model.title: model.family for model in worths if names.plain(model.model) not in HARDENED}
+            sample = Sample(measure, (dataset, protocol), values, families, tuple(rows))
+            verdict = _of_difference(claim.key, sample, 1, difference(values, families), False)
+            if values:
+                yield replace(verdict, note=method)
 
 
 def _worded(few: str) -> str:
@@ -331,4 +375,6 @@ _TESTS: Mapping[str, Callable[[Claim, Samples], Iterator[Verdict]]] = {
     "theorem": _theorem,
     "cells": _cells,
     "variants": _variants,
+    "shared": _shared,
+    "hardened": _hardened,
 }

@@ -9,9 +9,9 @@ from robnas.report import names
 from robnas.report.claims import Claim, catalogue
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
 from robnas.report.paper.variants import by_setting
-from robnas.report.verdicts import DOES_NOT, HOLDS, UNKNOWN, Verdict, said
+from robnas.report.verdicts import DOES_NOT, HOLDS, NOT_BROKEN, UNKNOWN, Verdict, said
 
-MARKS = {HOLDS: "✓ holds", DOES_NOT: "✗ does not", UNKNOWN: "? not enough data"}
+MARKS = {HOLDS: "✓ holds", DOES_NOT: "✗ does not", UNKNOWN: "? not enough data", NOT_BROKEN: "○ not broken"}
 """A sign beside the word: colour is not needed."""
 
 

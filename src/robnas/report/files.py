@@ -44,12 +44,19 @@ class Written(NamedTuple):
     image: str = ""
 
 
-def write(exhibit: Exhibit, folder: Path, address: str = "") -> Written:
-    """Into folder/figures and folder/tables. address: of `folder` on the page. Raises OSError; whatever the figure's drawing raises."""
-    name = re.sub(r"[^a-z0-9.-]+", "-", exhibit.key.lower()).strip("-.") or "exhibit"
-    written = Written()
+def stem(exhibit: Exhibit) -> str:
+    """Of its files, without what comes after the dot."""
+    return re.sub(r"[^a-z0-9.-]+", "-", exhibit.key.lower()).strip("-.") or "exhibit"
+
+
+def write(exhibit: Exhibit, folder: Path, address: str = "", image: str = "") -> Written:
+    """Into folder/figures and folder/tables. address: of `folder` on the page; image: the figure's SVG where it has been drawn.
+
+    Raises OSError; whatever the figure's drawing raises.
+    """
+    name, written = stem(exhibit), Written()
     if exhibit.figure is not None:
-        image = svg(exhibit.figure, name)
+        image = image or svg(exhibit.figure, name)
         atomic.write(folder / "figures" / f"{name}.svg", image)
         written = written._replace(svg=f"{address}figures/{name}.svg", image=image)
     if exhibit.table is not None and exhibit.table.rows:

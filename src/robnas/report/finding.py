@@ -14,7 +14,7 @@ from robnas.report.collected import Collected
 from robnas.report.paper.over_seeds import over_seeds
 from robnas.report.paper.variants import undefended
 from robnas.report.samples import Sample, Samples, Setting
-from robnas.report.verdicts import DOES_NOT, HOLDS, UNKNOWN, Verdict, said
+from robnas.report.verdicts import DOES_NOT, HOLDS, NOT_BROKEN, Verdict, said
 
 NEAR: Mapping[str, tuple[str, float]] = {
     "parameters": ("parameters within a factor of 1.5", math.log2(1.5)),
@@ -105,9 +105,11 @@ def _claims(verdicts: Sequence[Verdict]) -> str:
     made = [v for v in verdicts if v.made]
     if not made:
         return "None of the paper's claims can be tested with so few models." if any(v.few != "no rows" for v in verdicts) else ""
-    holds, does_not, unknown = (sum(v.verdict == word for v in made) for word in (HOLDS, DOES_NOT, UNKNOWN))
+    holds, does_not, unbroken = (sum(v.verdict == word for v in made) for word in (HOLDS, DOES_NOT, NOT_BROKEN))
+    unknown = len(made) - holds - does_not - unbroken
     tests = "test" if len(made) == 1 else "tests"
-    return f"Of the paper's claims {len(made)} {tests} could be made: {holds} hold, {does_not} do not, and {unknown} cannot be told."
+    rest = f"{unbroken} {'is' if unbroken == 1 else 'are'} not broken, which is no proof, " if unbroken else ""
+    return f"Of the paper's claims {len(made)} {tests} could be made: {holds} hold, {does_not} do not, {rest}and {unknown} cannot be told."
 
 
 def _reduced(attacks: Sequence[Sample]) -> str:

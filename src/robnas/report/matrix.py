@@ -75,13 +75,14 @@ def exhibit(collected: Collected, attacks: Sequence[Found], dataset: str, protoc
     """The matrix of one data set and protocol. attacks: its rows."""
     measured = collected.select(metric="clean_accuracy", dataset=dataset, protocol=protocol, kind="attack")
     table, more = of_attacks(collected, attacks, collected.select(dataset=dataset, kind="train"), measured)
+    middle = ", ".join(f"{names.plugin(plugin)} (of {n})" for plugin, n in more.items())
     several = any("seeds" in entry.note for row in table.rows for entry in row if isinstance(entry, Cell))
     caption = (
         ("Mean over seeds with Student's 95% interval of that mean; of one seed the 95% interval over inputs. " if several else "")
         + ("" if several else "Each number with its 95% interval over inputs. ")
         + "The strip below a number is that interval: percentages from 0 to 100, others from the column's lowest end to its highest. "
         "An arrow in a head points to where a model is easier to break. Hatched: not measured. "
-        + (f"Not shown: {', '.join(more)}, which have figures below. " if more else "")
+        + (f"Of more than {MOST} settings of an attack the one in the middle is shown: {middle}; figures below have all. " if more else "")
         + (REDUCED if _reduced(table) and not collected.all_reduced else "")
     )
     where = f"{names.data(dataset)}, {protocol} protocol"
@@ -90,8 +91,10 @@ def exhibit(collected: Collected, attacks: Sequence[Found], dataset: str, protoc
 
 def of_attacks(
     collected: Collected, attacks: Sequence[Found], trained: Sequence[Found], measured: Sequence[Found] = ()
-) -> tuple[Table, list[str]]:
-    """The table, and what had no place in it: "PGD over ε: 9 settings". trained: rows of training, for size and clean accuracy.
+) -> tuple[Table, dict[str, int]]:
+    """The table, and the attacks of which it has but the setting in the middle, of how many.
+
+    trained: rows of training, for size and clean accuracy.
 
     measured: clean accuracies that attacks wrote; they stand in for a model that was not trained here.
     """
@@ -119,7 +122,7 @@ def of_attacks(
         "were attacked",
     }
     about = {name: words for name, words in about.items() if any(entry is not None for entry in facts[name])}
-    heads = about | head(chosen)
+    heads = about | head(chosen, more)
     rows: list[tuple[Entry, ...]] = []
     for i, pair in enumerate(models):
         known = (facts[name][i] for name in about)
@@ -128,21 +131,23 @@ def of_attacks(
     return Table(("model", *heads), tuple(rows), blocks, heads), more
 
 
-def choose(count: Mapping[Column, Collection[object]]) -> tuple[list[Column], list[str]]:
-    """The columns, attack by attack; of an attack with more than MOST settings that in the middle of those that most models have.
+def choose(count: Mapping[Column, Collection[object]]) -> tuple[list[Column], dict[str, int]]:
+    """The columns, attack by attack; of an attack with more than MOST settings that in the middle of those that most models have, and
+    how many there are.
 
     count: column → the models that have it.
     """
     plugins: dict[str, dict[str, None]] = {}
     for column in count:
         plugins.setdefault(column.plugin, {})[column.setting] = None
-    chosen, more = [], []
+    chosen: list[Column] = []
+    more: dict[str, int] = {}
     for plugin in sorted(plugins, key=_place):
         there = [column for column in count if column.plugin == plugin]
         models = {s: max(len(count[column]) for column in there if column.setting == s) for s in plugins[plugin]}
         kept = sorted(models, key=lambda s: (settings.size(s), s))
         if len(kept) > MOST:
-            more.append(f"{len(kept) - 1} more settings of {names.plugin(plugin)}")
+            more[plugin] = len(kept)
             complete = [s for s in kept if models[s] == max(models.values())]
             kept = [complete[len(complete) // 2]]
         order = {metric: i for i, metric in enumerate(MEASURES)}
@@ -150,8 +155,8 @@ def choose(count: Mapping[Column, Collection[object]]) -> tuple[list[Column], li
     return chosen, more
 
 
-def head(columns: Sequence[Column]) -> dict[str, str]:
-    """Name of each column → on hover."""
+def head(columns: Sequence[Column], of: Mapping[str, int]) -> dict[str, str]:
+    """Name of each column → on hover. of: attack → settings, of those that are shown by the one in the middle."""
     out: dict[str, str] = {}
     for column in columns:
         own = {c.setting for c in columns if c.plugin == column.plugin}
@@ -161,7 +166,8 @@ def head(columns: Sequence[Column]) -> dict[str, str]:
         name = f"{names.plugin(column.plugin)}{f' ({label})' if label else ''}, {unit}"
         while name in out:
             name += "′"
-        out[name.strip()] = f"{names.plugin(column.plugin)}, {label or 'as configured'}: {measure.about or column.metric}"
+        middle = f" (the middle of {of[column.plugin]} settings)" if column.plugin in of else ""
+        out[name.strip()] = f"{names.plugin(column.plugin)}, {label or 'as configured'}{middle}: {measure.about or column.metric}"
     return out
 
 

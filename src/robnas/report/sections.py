@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,24 +15,28 @@ from robnas.report.collected import Collected, Note
 from robnas.report.exhibit import Exhibit
 from robnas.report.matrix import matrices
 from robnas.report.page import Page, Section
+from robnas.report.pictures import Picture, Pictures
 from robnas.report.verdicts import Verdict
 
 Progress = Callable[[str], None]
 
 
-def page(collected: Collected, folder: Path, to_root: str = ".", progress: Progress = lambda what: None) -> Page:
-    """The page of one study; its exhibits' files go into `folder`. to_root: from there to the study's folder."""
-    maker = Maker(collected, folder, progress)
-    found = maker.several("matrix", lambda: matrices(collected))
-    sections = [
-        *maker.finding(),
-        Section("matrix", "Models × attacks", MATRIX, maker.written(found)),
+def page(
+    collected: Collected, folder: Path, to_root: str = ".", progress: Progress = lambda what: None, pictures: Pictures | None = None
+) -> Page:
+    """The page of one study; its exhibits' files go into `folder`. to_root: from there to the study's folder; pictures: where to draw."""
+    maker = Maker(collected, progress, pictures or Pictures(apart=False))
+    drawn = [  # made first, as another process may draw them while the rest is made
+        maker.papers(),
         *maker.optional("trade-off", "Robust, or accurate?", TRADE_OFF, lambda: maker.further("accuracy_robustness")),
-        *maker.claims(),
         *maker.optional("cells", "Cells beside their robustness", CELLS, lambda: maker.further("cells_robustness")),
         *maker.optional("predicts", "What goes with vulnerability", PREDICTS, lambda: maker.further("probe_attack", "attack_attack")),
         *maker.optional("searches", "What a search's settings change", SEARCHES, lambda: maker.further("searches")),
-        maker.papers(),
+    ]
+    made = [
+        *maker.finding(),
+        Section("matrix", "Models × attacks", MATRIX, unwritten(maker.several("matrix", lambda: matrices(collected)))),
+        *maker.claims(),
         *maker.optional("published", "Ours against published", PUBLISHED, maker.published),
         *maker.optional(
             "deviations",
@@ -41,12 +46,14 @@ def page(collected: Collected, folder: Path, to_root: str = ".", progress: Progr
         ),
         *maker.optional("provenance", "Provenance", PROVENANCE, lambda: some(provenance.versions(collected), provenance.jobs(collected))),
     ]
+    runs = Section("runs", "Runs", RUNS, runs=tuple(provenance.run_folders(collected, to_root)))
+    maker.pictures.help()
+    sections = [maker.written(section, folder) for section in sorted([*drawn, *made], key=lambda section: ORDER.index(section.key))]
     if notes := provenance.notes(collected):
         sections.append(Section("notes", "What was passed over", NOTES, notes=tuple(notes)))
-    sections.append(Section("runs", "Runs", RUNS, runs=tuple(provenance.run_folders(collected, to_root))))
     return Page(
         collected.name,
-        sections,
+        [*sections, runs],
         facts(collected),
         banner(collected),
         FOOT.format(__version__, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
@@ -55,24 +62,24 @@ def page(collected: Collected, folder: Path, to_root: str = ".", progress: Progr
 
 
 class Maker:
-    """Makes exhibits and their files. A bug in one of them costs that one: it is shown where the exhibit would be, and noted.
+    """Makes exhibits and their files. A bug in one of them costs that one: it is shown where the exhibit would be, and noted."""
 
-    exhibits: all that were made, in order.
-    """
-
-    def __init__(self, collected: Collected, folder: Path, progress: Progress) -> None:
-        self.collected, self.folder, self.progress = collected, folder, progress
-        self.exhibits: list[Exhibit] = []
+    def __init__(self, collected: Collected, progress: Progress, pictures: Pictures) -> None:
+        self.collected, self.progress, self.pictures = collected, progress, pictures
+        self.begun: dict[str, Picture] = {}
 
     def one(self, key: str, function: Callable[[], Exhibit]) -> Exhibit:
-        """The exhibit, or one that says why there is none."""
+        """The exhibit, of which the figure may be drawn from now on; or one that says why there is none."""
         self.progress(key)
         try:
-            return function()
+            exhibit = function()
         except Exception as error:  # whatever it is: of thirty exhibits the others are wanted
             what = f"{type(error).__name__}: {error}"
             self.collected.notes.append(Note(key, f"could not be made: {what}"))
             return Exhibit(key, "", key, "", missing=f"{BUG}: {what}")
+        if exhibit.figure is not None and exhibit.key not in self.begun:
+            self.begun[exhibit.key] = self.pictures.start(exhibit.figure, files.stem(exhibit))
+        return exhibit
 
     def several(self, key: str, function: Callable[[], Iterable[Exhibit]]) -> list[Exhibit]:
         """As `one`, of functions that make several."""
@@ -85,24 +92,24 @@ class Maker:
         failed = self.one(key, make)
         return [*made, *([failed] if failed.missing else [])]
 
-    def written(self, exhibits: Iterable[Exhibit]) -> tuple[tuple[Exhibit, files.Written], ...]:
-        """With their files."""
+    def written(self, section: Section, folder: Path) -> Section:
+        """With the files of its exhibits."""
         out = []
-        for exhibit in exhibits:
+        for exhibit, _ in section.exhibits:
             found: list[files.Written] = []
 
             def write(exhibit: Exhibit = exhibit, found: list[files.Written] = found) -> Exhibit:
-                found.append(files.write(exhibit, self.folder))
+                picture = self.begun.get(exhibit.key)
+                found.append(files.write(exhibit, folder, image=picture.svg if picture else ""))
                 return exhibit
 
             out.append((self.one(exhibit.key, write), found[0] if found else files.Written()))
-            self.exhibits.append(exhibit)
-        return tuple(out)
+        return replace(section, exhibits=tuple(out))
 
     def optional(self, key: str, title: str, about: str, function: Callable[[], Iterable[Exhibit]]) -> list[Section]:
         """A section, unless it would be empty."""
         made = self.several(key, function)
-        return [Section(key, title, about, self.written(made))] if made else []
+        return [Section(key, title, about, unwritten(made))] if made else []
 
     def claims(self) -> list[Section]:
         """Tests of the paper's claims; of nobody's models but one's own there are none to make. What could not be tested is folded."""
@@ -118,7 +125,7 @@ class Maker:
 
         self.one(key, untested)
         many = f"{len(rest)} claim{'s' * (len(rest) != 1)} that could not be tested, and why"
-        return [Section(key, title, CLAIMS, self.written(made), aside=(many, tuple(rest)))] if made or rest else []
+        return [Section(key, title, CLAIMS, unwritten(made), aside=(many, tuple(rest)))] if made or rest else []
 
     def published(self) -> list[Exhibit]:
         """Nothing, where no number of ours stands beside one of the paper's."""
@@ -130,22 +137,20 @@ class Maker:
     def papers(self) -> Section:
         """The paper's, in its order; what there are no rows for is folded, with what it would take."""
         nas = any(family == "nas" for _, family in self.collected.models())
-        made = [exhibit for exhibit in self._papers() if nas or exhibit.key not in OF_CELLS]
+        made = [self._paper(name) for name in paper.ORDER if nas or _key(name) not in OF_CELLS]
         there = [exhibit for exhibit in made if not exhibit.empty or exhibit.missing.startswith(BUG)]
         rest = tuple(f"{one.label} {one.title}: {one.missing or 'nothing to show yet'}" for one in made if one not in there)
         many = f"{len(rest)} of them that there are no rows for, and what they would take"
-        return Section("paper", "The paper's tables and figures", PAPER, self.written(there), aside=(many, rest))
+        return Section("paper", "The paper's tables and figures", PAPER, unwritten(there), aside=(many, rest))
 
-    def _papers(self) -> list[Exhibit]:
-        out = []
-        for name in paper.ORDER:
-            exhibit = self.one(name.replace("_0", "-").replace("_", "-"), lambda name=name: paper.function(name)(self.collected))  # type: ignore[misc]
-            if not exhibit.label:
-                kind, _, number = name.partition("_")
-                label = f"{'Fig.' if kind == 'fig' else 'Table'} {int(number)}"
-                exhibit = Exhibit(exhibit.key, label, "", exhibit.caption, missing=exhibit.missing)
-            out.append(exhibit)
-        return out
+    def _paper(self, name: str) -> Exhibit:
+        """Of a module of `paper`."""
+        exhibit = self.one(_key(name), lambda: paper.function(name)(self.collected))
+        if exhibit.label:
+            return exhibit
+        kind, _, number = name.partition("_")
+        label = f"{'Fig.' if kind == 'fig' else 'Table'} {int(number)}"
+        return Exhibit(exhibit.key, label, "", exhibit.caption, missing=exhibit.missing)
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
@@ -170,9 +175,19 @@ class Maker:
         return [exhibit for exhibit in made if not exhibit.empty or exhibit.missing.startswith(BUG)]
 
 
+def _key(module: str) -> str:
+    """ "fig_02" → "fig-2"."""
+    return module.replace("_0", "-").replace("_", "-")
+
+
 def headline(collected: Collected) -> list[str]:
     """The finding alone."""
     return finding.sentences(collected, claims.judge(collected))[:1]
+
+
+def unwritten(exhibits: Iterable[Exhibit]) -> tuple[tuple[Exhibit, files.Written], ...]:
+    """As a section has them before `Maker.written`."""
+    return tuple((exhibit, files.Written()) for exhibit in exhibits)
 
 
 def some(*exhibits: Exhibit | None) -> list[Exhibit]:
@@ -219,6 +234,8 @@ def banner(collected: Collected) -> str:
     return f"{sum(why.values()):,} of {n:,} rows are reduced ({said}); their numbers carry †."
 
 
+ORDER = ("finding", "matrix", "trade-off", "claims", "cells", "predicts", "searches", "paper", "published", "deviations", "provenance")
+"""Of sections."""
 MATRIX = (
     "Each row a model, each column an attack. A number leads to the runs that it is from: their configs and their commands. "
     "A click on a head sorts by it."

@@ -304,7 +304,11 @@ def percent_axis(axes: Any, which: str = "x") -> None:
     """Proportions are shown in percent."""
     from matplotlib.ticker import FuncFormatter
 
-    getattr(axes, f"{which}axis").set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%".replace("-", "−")))
+    getattr(axes, f"{which}axis").set_major_formatter(FuncFormatter(_percent))  # no lambda: a figure can be sent to another process
+
+
+def _percent(value: float, _: object) -> str:
+    return f"{100 * value:.4g}%".replace("-", "−")
 
 
 def few_ticks(axes: Any, most: int = 5) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from robnas.comparison import holm, models_needed
 
 HOLDS, DOES_NOT, UNKNOWN = "holds", "does not", "not enough data"
+NOT_BROKEN = "not broken"
+"""Of an inequality that no input breaks: finitely many of them prove none."""
 LEVEL = 0.05
 
 
@@ -60,7 +62,7 @@ class Verdict:
 
     @property
     def verdict(self) -> str:
-        """One of the three."""
+        """One of the three; of a theorem that is not broken that."""
         return self._judged()[0]
 
     @property

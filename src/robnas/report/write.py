@@ -14,6 +14,7 @@ from robnas.errors import UserError, require
 from robnas.report.collected import Collected
 from robnas.report.exhibit import Exhibit
 from robnas.report.page import render
+from robnas.report.pictures import Pictures
 from robnas.report.progress import Said, silent
 from robnas.report.sections import Progress, headline, page
 from robnas.words import Parser
@@ -36,7 +37,8 @@ def main(words: list[str]) -> None:
     gc.set_threshold(50_000, 20, 20)  # figures are thousands of objects, of which hardly any is garbage before the last is drawn
     progress = Said()
     if len(options.folders) == 1:
-        written, collected, exhibits = report(options.folders[0], options.out, progress)
+        with Pictures() as pictures:
+            written, collected, exhibits = report(options.folders[0], options.out, progress, pictures)
     else:
         from robnas.report.compare import compare
 
@@ -54,15 +56,20 @@ def main(words: list[str]) -> None:
         print(send(exhibits, written.parent, collected.name, options.wandb), file=sys.stderr)
 
 
-def report(folder: str | Path, out: str | Path | None = None, progress: Progress = silent) -> tuple[Path, Collected, list[Exhibit]]:
-    """The page of a study, what it stands on, and its exhibits. Raises UserError without rows, or where `out` cannot be written."""
+def report(
+    folder: str | Path, out: str | Path | None = None, progress: Progress = silent, pictures: Pictures | None = None
+) -> tuple[Path, Collected, list[Exhibit]]:
+    """The page of a study, what it stands on, and its exhibits. Raises UserError without rows, or where `out` cannot be written.
+
+    pictures: where figures are drawn; in this process if not given.
+    """
     root = Path(folder)
     collected = collect(root, progress)
     target = Path(out) if out is not None else root / "report.html"
     require(not target.is_dir(), f"--out: {target} is a folder; give a file such as {target / 'report.html'}")
     try:
         to_root = os.path.relpath(root.resolve(), target.resolve().parent).replace(os.sep, "/")
-        made = page(collected, target.parent, to_root, progress)
+        made = page(collected, target.parent, to_root, progress, pictures)
         progress("the page")
         atomic.write(target, render(made))
     except OSError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from robnas.comparison import Place, places
 from robnas.report import names, style
 from robnas.report.beyond.robust import Robust, robust_accuracy
 from robnas.report.collected import Collected
@@ -20,6 +21,8 @@ MOST = 8
 """Cells that are drawn: the most and the least robust half of them."""
 BESIDE = 5.6
 """Inches for the axis."""
+Z = 1.96
+"""Standard errors from a mean to the end of its 95% interval."""
 
 
 def exhibit(collected: Collected) -> Exhibit:
@@ -31,11 +34,20 @@ def exhibit(collected: Collected) -> Exhibit:
         needed = "cells with robust accuracies: robnas attack RUN… --config pgd.yaml of models that are made of cells"
         return Exhibit(KEY, "", TITLE, "", missing=needed)
     shown = ranked if len(ranked) <= MOST else [*ranked[: MOST // 2], *ranked[-MOST // 2 :]]
-    return Exhibit(KEY, "", TITLE, _caption(found, ranked, shown), _figure(found, {name: cells[name] for name in shown}))
+    return Exhibit(KEY, "", TITLE, _caption(found, ranked, shown), _figure(found, {name: cells[name] for name in shown}, ranked))
 
 
-def _figure(found: Robust, cells: Mapping[Who, Genotype]) -> Any:
-    titles = {name.title: genotype for name, genotype in cells.items()}
+def ranks(found: Robust, of: Sequence[Who]) -> dict[Who, Place]:
+    """Of each the places that it may have: cells nearer to each other than noise would let them be told apart are tied."""
+    worth = {name: found.robust[name] for name in of}
+    errors = {str(i): (w.high - w.low) / (2 * Z) for i, w in enumerate(worth.values()) if w.low is not None and w.high is not None}
+    placed = places({str(i): w.each for i, w in enumerate(worth.values())}, errors=errors)
+    return {of[int(place.model)]: place for place in placed}
+
+
+def _figure(found: Robust, cells: Mapping[Who, Genotype], of: Sequence[Who]) -> Any:
+    place = ranks(found, of)
+    titles = {f"{name.title}, place {place[name]} of {len(of)}": genotype for name, genotype in cells.items()}
     figure, page, middles = rows_of_cells(titles, ("normal",), beside=BESIDE + 0.6)
     width, height = page.get_xlim()[1], page.get_ylim()[1]
     axes = figure.add_axes(((width - BESIDE) / width, 0.75 / (height + 0.75), (BESIDE - 0.3) / width, height / (height + 0.75)))
@@ -76,7 +88,8 @@ def _caption(found: Robust, ranked: list[Who], shown: list[Who]) -> str:
     return wording.sentences(
         f"Normal cells on {names.data(found.dataset)}, the most robust above. Robust: right on every image that {found.how} tried.",
         f"Of {len(ranked)} cells the {MOST // 2} most and the {MOST // 2} least robust." if left else "",
-        "Cells whose intervals overlap cannot be told apart, and their order is no ranking.",
+        "A range of places is a tie: nearer than the smallest difference of two cells that would be seen four times in five, by the spread "
+        "of seeds, or of one seed by its interval over inputs.",
         wording.INTERVALS,
         wording.reduced(found.rows),
     )

@@ -16,7 +16,7 @@ from robnas.report.exhibit import Cell, Entry, Exhibit, Table, percent
 from robnas.report.paper import wording
 from robnas.report.paper.forests import Setting
 from robnas.report.paper.over_seeds import who
-from robnas.report.paper.variants import by_setting, nearest, undefended, variants
+from robnas.report.paper.variants import Variant, by_setting, nearest, undefended, variants
 
 EPS = 4 / 255
 """Of Fig. 4."""
@@ -59,7 +59,7 @@ def exhibit(collected: Collected) -> Exhibit:
         return Exhibit(key, label, title, about, missing=needed)
     theirs = wording.beside([], [], False)
     how = {
-        (d, f"{p}, {GOALS[g]}"): v for ((d, p), g), v in _chosen(collected).items() if any(panel.where == ((d, p), g) for panel in panels)
+        (d, f"{p}, {GOALS[g]}"): v for ((d, p), g), v in chosen(collected).items() if any(panel.where == ((d, p), g) for panel in panels)
     }
     seeds = max(len(panel.every) for panel in panels)
     many = f"Bars: mean of {seeds} seeds, dots: each seed." if seeds > 1 else ""
@@ -67,7 +67,8 @@ def exhibit(collected: Collected) -> Exhibit:
     return Exhibit(key, label, title, caption, draw(panels), table(panels))
 
 
-def _chosen(collected: Collected) -> dict[Where, Any]:
+def chosen(collected: Collected) -> dict[Where, Variant]:
+    """Setting and goal → the rows of PGD with outcomes at the ε nearest to the paper's."""
     rows = [f for f in collected.select(plugin="pgd", metric="asr", norm="linf", kind="attack") if undefended(f) and f.row.outcomes]
     return {
         (setting, goal): variant
@@ -82,16 +83,21 @@ def _from_eps(found: Found) -> float:
 
 
 def _panels(collected: Collected, goal: str, used: list[Found]) -> Iterator[Panel]:
-    chosen = {where: variant for where, variant in _chosen(collected).items() if where[1] == goal}
-    for where in sorted(chosen, key=lambda where: by_setting(where[0])):
+    found = {where: variant for where, variant in chosen(collected).items() if where[1] == goal}
+    for where in sorted(found, key=lambda where: by_setting(where[0])):
         every = []
-        for own in _by_seed(chosen[where].rows):
-            common = _align(own)
-            if common is not None:
-                every.append(common)
-                used += own
+        for common, own in aligned(found[where]):
+            every.append(common)
+            used += own
         families = [family for family in names.FAMILIES if every and every[0].families.count(family) > 1]
         yield from (Panel(where, family, tuple(common.of_family(family) for common in every)) for family in families)
+
+
+def aligned(variant: Variant) -> Iterator[tuple[Common, list[Found]]]:
+    """For each seed what happened to the inputs that all models share, and the rows that it is from."""
+    for own in _by_seed(variant.rows):
+        if (common := _align(own)) is not None:
+            yield common, own
 
 
 def _by_seed(rows: Sequence[Found]) -> list[list[Found]]:

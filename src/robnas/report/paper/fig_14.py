@@ -45,22 +45,27 @@ class Attacked(NamedTuple):
 
 def exhibit(collected: Collected) -> Exhibit:
     """Accuracy drop against the success rate of untargeted PGD, a point a model, a panel a method and data set."""
-    trained = [found for found in collected.select(kind="train", metric="accuracy") if not found.treatment]
-    hardened = [found for found in trained if "method" in found.params]
+    attacked, hardened = of_trainings(collected)
     if not hardened:
         return Exhibit(KEY, LABEL, TITLE, ABOUT, missing=f"adversarial trainings: {TRAIN}, then {ATTACK}")
+    found = {group: own.outcomes for group, own in attacked.items()}
+    how = "; ".join(dict.fromkeys(own.how for own in attacked.values() if own.how))
+    caption = wording.sentences(ABOUT, wording.counted(hardened), f"PGD: {how}." if how else "", HOW, wording.reduced(hardened))
+    figure = _figure(found) if any(map(points, found.values())) else None
+    return Exhibit(KEY, LABEL, TITLE, caption, figure, _table(found), _missing(found))
+
+
+def of_trainings(collected: Collected) -> tuple[dict[Group, Attacked], list[Found]]:
+    """What each way of adversarial training came to, and the rows of those trainings."""
+    trained = [found for found in collected.select(kind="train", metric="accuracy") if not found.treatment]
+    hardened = [found for found in trained if "method" in found.params]
     groups: dict[Group, list[Found]] = {}
     for row in hardened:
         groups.setdefault((row.dataset, row.row.protocol, str(row.params["method"])), []).append(row)
     plain = [found for found in trained if "method" not in found.params and not twin(found.run)]
     rows = of_goal(collected.select(plugin="pgd", metric="asr", norm="linf", kind="attack"), "untargeted")
     order = sorted(groups, key=lambda group: (by_setting(group[:2]), group[2]))
-    attacked = {group: _attacked(collected, groups[group], plain, rows) for group in order}
-    found = {group: own.outcomes for group, own in attacked.items()}
-    how = "; ".join(dict.fromkeys(own.how for own in attacked.values() if own.how))
-    caption = wording.sentences(ABOUT, wording.counted(hardened), f"PGD: {how}." if how else "", HOW, wording.reduced(hardened))
-    figure = _figure(found) if any(map(points, found.values())) else None
-    return Exhibit(KEY, LABEL, TITLE, caption, figure, _table(found), _missing(found))
+    return {group: _attacked(collected, groups[group], plain, rows) for group in order}, hardened
 
 
 def _attacked(collected: Collected, hardened: Sequence[Found], plain: Sequence[Found], rows: Sequence[Found]) -> Attacked:
