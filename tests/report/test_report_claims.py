@@ -9,7 +9,7 @@ from robnas.report.claims_table import exhibits, untested
 from robnas.report.collected import Collected
 from robnas.report.finding import sentences
 from robnas.report.samples import Samples
-from robnas.report.verdicts import DOES_NOT, HOLDS, UNKNOWN, Verdict, corrected
+from robnas.report.verdicts import DOES_NOT, HOLDS, NOT_BROKEN, UNKNOWN, Verdict, corrected
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_four_models_of_each_cannot_survive_many_tests_and_are_told_how_many_cou
 
 
 def test_one_input_on_which_the_theorem_is_broken_is_enough(tmp_path):
-    for broken, verdict in ((0.0, HOLDS), (0.25, DOES_NOT)):
+    for broken, verdict in ((0.0, NOT_BROKEN), (0.25, DOES_NOT)):
         made = Made(tmp_path / str(broken), NAS[:4])
         for model in made.models:
             value = broken if model == "darts" else 0.0
@@ -208,3 +208,43 @@ def test_two_orders_of_magnitude_are_asked_of_the_interval(tmp_path):
         found = next(v for v in judge(made.collected()) if v.key == "variance-before")
         assert found.verdict == verdict
         assert 10**-found.value == pytest.approx(factor)
+
+
+def test_inputs_that_break_half_of_a_family_are_compared_on_the_same_inputs(tmp_path):
+    """Of 40 inputs 30 break half of the NAS models or more and 10 of the manual ones, all of them among the 30: McNemar's p is 2 / 2²⁰."""
+    made = Made(tmp_path, (*NAS[:3], *MANUAL[:2]))
+    for model in made.models:
+        success = np.arange(40) < (10 if FAMILY[model] == "manual" else 0 if model == NAS[0] else 30)
+        outcomes = {"index": np.arange(40), "label": np.zeros(40, int), "eligible": np.ones(40, bool), "errored": np.zeros(40, bool)}
+        params = {**PGD, "eps": 4 / 255}
+        made.add(model, 0, "Digits", "asr", 0.5, plugin="pgd", norm="linf", params=params, outcomes={**outcomes, "success": success})
+    found = next(v for v in judge(made.collected()) if v.key == "shared-inputs")
+    assert (found.value, found.p) == (pytest.approx(0.5), pytest.approx(2 / 2**20))
+    assert (found.models, found.stand_in, found.verdict) == ("3 NAS, 2 manual", False, HOLDS)
+
+
+def test_what_adversarial_training_costs_and_leaves_is_compared_between_families(tmp_path):
+    made = Made(tmp_path, (*NAS[:6], *MANUAL[:6]))
+    for k, model in enumerate(made.models):
+        worse, at = (0.2 if FAMILY[model] == "nas" else 0.0) + 0.01 * (k % 6), {"run": "hard", "experiment": "adversarial"}
+        made.add(model, 0, "Digits", "accuracy", 0.95, kind="train", plugin="accuracy", params={"members": 1.0})
+        made.add(model, 0, "Digits", "accuracy", 0.9 - worse, kind="train", plugin="accuracy", params={"method": "pgd"}, **at)
+        made.add(
+            model, 0, "Digits", "asr", 0.2 + worse, plugin="pgd", norm="linf", params={**PGD, "goal": "untargeted"}, kind="attack", **at
+        )
+    drop, asr = (v for v in judge(made.collected()) if v.key == "hardened")
+    assert (drop.value, asr.value) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert (drop.verdict, asr.verdict, drop.models) == (HOLDS, HOLDS, "6 NAS, 6 manual")
+
+
+def test_what_is_left_after_mitigation_is_against_manual_models(tmp_path):
+    made = Made(tmp_path, ("darts_iii", *MANUAL[:6]))
+    for k, model in enumerate(made.models):
+        for seed in range(5 if model == "darts_iii" else 1):
+            share = 0.7 + 0.01 * seed if model == "darts_iii" else 0.5 + 0.01 * k
+            more = {"search_seed": seed, "run": str(seed)} if model == "darts_iii" else {}
+            made.add(model, seed, "Digits", "asr", share, plugin="pgd", norm="linf", params=PGD, **more)
+    found = next(v for v in judge(made.collected()) if v.key == "partially")
+    assert found.models == "5 DARTS-iii, 6 manual"
+    assert found.value == pytest.approx(0.72 - 0.535)
+    assert found.verdict == HOLDS
