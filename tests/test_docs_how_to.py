@@ -3,12 +3,11 @@
 import re
 import runpy
 import sys
-import tomllib
 
 import pytest
 
 from command_line import robnas
-from docs_page import DOCS, page
+from docs_page import DOCS, forgotten, installed, page
 from robnas import plugins
 from robnas.errors import UserError
 
@@ -26,23 +25,11 @@ def as_it_was(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     sys.path.insert(0, str(tmp_path))
     yield tmp_path
-    sys.path[:] = before
-    for name in set(sys.modules) - modules:
-        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(sys.modules[name].__file__):
-            del sys.modules[name]
-    plugins.refresh()
+    forgotten(tmp_path, before, modules)
 
 
-def installed(folder, site):
-    """What `pip install -e FOLDER` does: the folder on the path, the entry points in a dist-info."""
-    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
-    info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    lines = [f"[{group}]\n" + "\n".join(f"{k} = {v}" for k, v in points.items()) for group, points in project["entry-points"].items()]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-    sys.path[:0] = [str(site), str(folder)]
-    plugins.refresh()
+def commands(name):
+    return page(name).commands
 
 
 def small(told):
@@ -65,7 +52,7 @@ def small(told):
 def test_a_page_from_top_to_bottom(name, as_it_was, capsys):
     here, shown = as_it_was, page(name)
     shown.write(here)
-    for told in shown.commands:
+    for told in commands(name):
         verb, _, rest = told.partition(" ")
         if verb == "pip":
             installed(here / rest.removeprefix("install -e "), here / "site" / rest.rpartition("/")[2].split()[-1])
