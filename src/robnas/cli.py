@@ -13,45 +13,22 @@ import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import seed_everything
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from rich.console import Console
 
-from robnas import class_help
-from robnas.attacks import across, summary
+from robnas import class_help, one_config
 from robnas.attacks.base import Attack
-from robnas.attacks.training import Defence, said
-from robnas.configuration import checking, compose, flags
+from robnas.attacks.training import Defence
+from robnas.configuration import compose, flags
 from robnas.configuration.complaints import one_line
-from robnas.configuration.merging import merge
 from robnas.errors import UserError
 from robnas.models.export import is_export
-from robnas.probes import summary as probed
+from robnas.one_config import BLOCKS, EVALUATIONS, OWN_KEYS
 from robnas.probes.base import Probe
 from robnas.results import Row, Rows
-from robnas.runtime import evaluated_config, run_folder
+from robnas.runtime import conclusion, evaluated_config, run_folder
 from robnas.runtime.evaluated_run import evaluated_run
 from robnas.runtime.final_test import final_test
 from robnas.runtime.run_folder import Run
 from robnas.runtime.trainer import Trainer
-
-EVALUATIONS = {"attack": "attacks", "probe": "probes"}
-"""Verbs that need named blocks, and where those stand."""
-
-BLOCKS = ("attacks", "defences", "probes")
-"""All named blocks, in the order in which they act: a defence sees what an attack has left."""
-
-OWN_KEYS = (
-    "model",
-    "data",
-    "trainer",
-    "seed_everything",
-    "experiment",
-    "scale",
-    "protocol",
-    "wandb",
-    "runs",
-    "overwrite",
-    *BLOCKS,
-)
 
 _DESCRIPTIONS = {
     "fit": "robnas fit --config F [--config G …] [--key=value …]: train what the config's model says.",
@@ -79,10 +56,7 @@ def run(verb: str, arguments: flags.Arguments) -> None:
         rows += [(cli.trainer.rows, row) for callback in cli.evaluations for row in getattr(callback, "rows", ())]
         measured += [(probe.name, row) for probe in cli.evaluations if isinstance(probe, Probe) for row in probe.rows]
     if verb in EVALUATIONS and run_folder.is_first_rank():
-        console = _console()
-        summary.show((row for _, row in rows), console)
-        across.show(rows, console)
-        probed.show(measured, console)
+        conclusion.of_evaluations(rows, measured)
 
 
 class Parser(LightningArgumentParser):
@@ -155,8 +129,7 @@ class CLI(LightningCLI):
         verb = args["subcommand"]
         if self.arguments.help:
             parser.parse_args([verb, "--help"])  # prints and exits
-        merged = self.merge(verb)
-        self._require_something_to_do(verb, merged)
+        merged = one_config.of(verb, self.arguments, self.victim, self.given, self._subcommand_method_arguments[verb])
         try:
             self.config = parser.parse_object({"subcommand": verb, verb: merged})
         except UserError as error:
@@ -166,36 +139,6 @@ class CLI(LightningCLI):
         if self.arguments.print_config:
             print(yaml.safe_dump(self.resolved, sort_keys=False, allow_unicode=True, width=140), end="")
             raise SystemExit(0)
-
-    def merge(self, verb: str) -> dict[str, Any]:
-        """One configuration from the run that is evaluated, the configs and the flags."""
-        exported = self.victim is None and bool(self.arguments.runs)
-        base = evaluated_config.base(self.victim) if self.victim else evaluated_config.of_export(self.given) if exported else {}
-        merged = compose.compose(self.arguments.configs, self.arguments.edits, base, fixed=("model",) if base else ())
-        if verb == "fit" and merged.get("init_from") is not None:
-            begun = str(merged["init_from"])
-            merged = compose.compose(self.arguments.configs, self.arguments.edits, evaluated_config.beginning(begun))
-            merged = merge(merged, {"model": {"init_args": {"init_from": begun}}, "init_from": None})
-        if verb == "fit" and "class_path" not in (merged.get("data") or {}) and (theirs := evaluated_config.of_victim(merged)):
-            merged = compose.compose(self.arguments.configs, self.arguments.edits, theirs)
-        if merged.get("experiment") is None:
-            merged["experiment"] = compose.experiment(self.arguments.configs, fallback=verb)
-        if self.victim and merged.get("ckpt_path") is not None:
-            merged["ckpt_path"] = None  # "best" and "last" are the victim's own; they were looked up there
-        return checking.check(
-            merged, {*OWN_KEYS, *(["init_from"] if verb == "fit" else []), *self._subcommand_method_arguments[verb]}, Trainer
-        )
-
-    @staticmethod
-    def _require_something_to_do(verb: str, merged: dict[str, Any]) -> None:
-        blocks = EVALUATIONS.get(verb)
-        if not merged.get("model"):
-            what = "a config with a model, such as --config darts_iii.yaml" if verb == "fit" else "a run folder (robnas list runs)"
-            raise UserError(f"{verb} needs {what}")
-        if blocks and not merged.get(blocks):
-            raise UserError(f"{verb} needs {blocks}: a config such as pgd.yaml, or --{blocks}.NAME=PLUGIN (robnas list {blocks})")
-        if (merged.get("trainer") or {}).get("default_root_dir") is not None:
-            raise UserError("trainer.default_root_dir: results go to <runs>/<experiment>/<job>; --runs says which folder <runs> is")
 
     def _parse_ckpt_path(self) -> None:
         """Lightning would let a checkpoint's hyper-parameters win over configs and flags."""
@@ -302,7 +245,9 @@ class CLI(LightningCLI):
         else:
             if subcommand == "fit" and not self.trainer.interrupted:
                 assert isinstance(self.trainer, Trainer)
-                self._report(final_test(self.trainer, self.model, self.datamodule))
+                tested = final_test(self.trainer, self.model, self.datamodule)
+                if run_folder.is_first_rank():
+                    conclusion.of_fit(self.trainer, tested, self.evaluations)
                 if not run.passing:
                     run.finish()
             elif run.evaluation:
@@ -312,26 +257,9 @@ class CLI(LightningCLI):
                 run.give_up()
             run.release()
 
-    def _report(self, tested: Row | None) -> None:
-        """What the model is worth, and what to do with it next."""
-        if tested and tested.ci and run_folder.is_first_rank():
-            low, high = (100 * bound for bound in tested.ci)
-            print(f"test accuracy {100 * (tested.value or 0):.1f}% (95% interval {low:.1f} to {high:.1f}, n = {tested.n})")
-            for attack in self.evaluations:
-                for row in () if isinstance(attack, Probe) else getattr(attack, "rows", ()):
-                    print(said(attack.name, row))
-            probes = [probe for probe in self.evaluations if isinstance(probe, Probe)]
-            probed.show(((probe.name, row) for probe in probes for row in probe.rows), _console())
-            print(f"next: robnas attack {self.trainer.default_root_dir} --config pgd.yaml", flush=True)
-
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         assert self.run is not None
         return {**super()._prepare_subcommand_kwargs(subcommand), "ckpt_path": self.run.ckpt_path}
-
-
-def _console() -> Console:
-    """A file or a pipe has no width of its own."""
-    return Console() if Console().is_terminal else Console(width=100)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from test_study_file import study
 from robnas.configuration import files, flags
 from robnas.configuration.reading import read_value
 from robnas.space import published
-from robnas.study import file, graph
+from robnas.study import cells, file, graph, layers
 from robnas.study.plan import Plan
 
 
@@ -90,8 +90,8 @@ def test_together_is_one_job_for_all_models_of_a_seed():
 
 
 def test_another_data_set_keeps_what_the_config_says_of_its_own():
-    assert graph.data_flags("cifar100", ["classify.yaml"]) == {"data": "cifar100", "data.batch_size": 96, "data.validation": 0.1}
-    assert graph.data_flags("cifar10", ["classify.yaml"]) == graph.data_flags("cifar100", ["trojannn.yaml"]) == {}
+    assert layers.data_flags("cifar100", ["classify.yaml"]) == {"data": "cifar100", "data.batch_size": 96, "data.validation": 0.1}
+    assert layers.data_flags("cifar10", ["classify.yaml"]) == layers.data_flags("cifar100", ["trojannn.yaml"]) == {}
     read = study(data=["cifar10", "cifar100"], overlays=[], searches={}, models=["darts"], probes={}, flags={})
     jobs = by_id(read)
     assert "--data=cifar100" in jobs["train/darts/0/clean/cifar100"].argv
@@ -116,7 +116,7 @@ def test_seeds_and_configs_of_each_protocol():
 def test_a_changed_cell_is_written_for_the_commands(tmp_path):
     models = {"deep": {"cell": "darts", "deepen": True, "replace": {"skip_connect": "sep_conv_3x3"}}}
     read = study(models=models, probes={}, searches={})
-    graph.write_cells(read, tmp_path)
+    cells.write(read, tmp_path)
     cell = published.find(str(tmp_path / "cells" / "deep.yaml")).cells["normal"]
     assert (cell.skips, cell.depth > published.find("darts").cells["normal"].depth) == (0, True)
     assert f"--model.network={tmp_path / 'cells' / 'deep.yaml'}" in plan(read, tmp_path).jobs[0].argv
@@ -124,7 +124,7 @@ def test_a_changed_cell_is_written_for_the_commands(tmp_path):
 
 @pytest.mark.parametrize("value", [True, None, 3, 0.5, "8/255", ["1/255", 1.0], {"skip": [1, 2]}])
 def test_a_flag_is_read_as_it_was_meant(value):
-    assert read_value(graph.text(value)) == value
+    assert read_value(layers.text(value)) == value
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path):

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from robnas import atomic, locks
 from robnas.errors import UserError, require
-from robnas.study import dry_run, file, graph
+from robnas.study import cells, dry_run, file, graph
+from robnas.study.blocks import Study
 from robnas.study.costs import measured_in
 from robnas.study.executor import Executor
 from robnas.study.local import local
@@ -86,7 +87,7 @@ def run(plan: Plan, folder: Path, executor: Executor) -> int:
     return 1 if lost else 0
 
 
-def _claim(study: file.Study, folder: Path) -> None:
+def _claim(study: Study, folder: Path) -> None:
     """The folder is this study's and this process's. Raises UserError where it is another's."""
     there = Plan.read(folder)
     other = there is not None and there.study != study.name
@@ -95,7 +96,7 @@ def _claim(study: file.Study, folder: Path) -> None:
         locks.acquire(folder)
     except UserError as error:
         raise UserError(str(error).replace("--runs", "--out")) from error
-    graph.write_cells(study, folder)
+    cells.write(study, folder)
     text = yaml.safe_dump(dict(study.source), sort_keys=False, allow_unicode=True, width=140)
     atomic.write(folder / "study.yaml", f"# The study of this folder, as it was read; {NAME} has its jobs.\n{text}")
 

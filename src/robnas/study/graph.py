@@ -2,17 +2,15 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from robnas import atomic
 from robnas._version import __version__
-from robnas.configuration import files, reading
 from robnas.errors import UserError
-from robnas.space import published, rewire
-from robnas.study.file import Block, Model, Study
+from robnas.study import cells
+from robnas.study.blocks import Block, Model, Study
+from robnas.study.layers import data_flags, dataset_of, filled, overlaid, says, text, written
 from robnas.study.plan import Plan, PlannedJob
 
 AT_THE_PAPERS_SIZE = ("cifar10", "cifar100", "imagenet32")
@@ -23,29 +21,10 @@ SMALLER = ("scale", "trainer.max_epochs", "trainer.max_steps", "trainer.limit_tr
 def plan(study: Study, file: str, folder: Path, created: str, wandb: str = "off") -> Plan:
     """Every job, each after what it needs; all that a seed needs before the next seed, so that half a study is one of fewer seeds.
 
-    folder: of the study; commands name it. Cells that the study changes lie in it once `write_cells` was called.
+    folder: of the study; commands name it. Cells that the study changes lie in it once `cells.write` was called.
     """
     jobs = _Graph(study, folder, wandb).jobs()
     return Plan(study.name, file, __version__, created, jobs)
-
-
-def write_cells(study: Study, folder: Path) -> None:
-    """The genotypes of models that are a known cell, changed, for commands to name."""
-    for model in study.models.values():
-        if model.cell is not None:
-            genotype = published.find(model.cell)
-            genotype = rewire.deepen(genotype) if model.deepen else genotype
-            for swap in model.replace:
-                old, _, new = swap.partition("=")
-                genotype = rewire.replace(genotype, old, new)
-            path, text = cell_file(folder, model), genotype.to_yaml()
-            if not path.is_file() or path.read_text("utf-8") != text:
-                atomic.write(path, text)
-
-
-def cell_file(folder: Path, model: Model) -> Path:
-    """Where the genotype of a changed cell lies."""
-    return folder / "cells" / f"{model.name}.yaml"
 
 
 MARK = re.compile(r"\{([^{} ]+)\}")
@@ -113,7 +92,7 @@ class _Graph:
     def _networks(self, model: Model, protocol: str, data: str) -> Iterator[tuple[str, str]]:
         """(what `--model.network` is, the model's name in ids)."""
         if model.search is None:
-            yield str(cell_file(self.folder, model)) if model.cell is not None else model.network, model.name
+            yield str(cells.place(self.folder, model)) if model.cell is not None else model.network, model.name
             return
         search = self.study.block("search", model.search)
         theirs = protocol if protocol in search.configs else next(iter(search.configs))
@@ -153,11 +132,11 @@ class _Graph:
         if not block.trains:
             flags = {**block.flags, **varied}
             configs = [part for config in block.configs[protocol] for part in ("--config", config)]
-            over = _overlaid(block.overlays)
+            over = overlaid(block.overlays)
             argv = [block.kind, *runs, *configs, f"--protocol={protocol}", f"--wandb={self.wandb}", *written({**over, **flags})]
             return self._job(block, id, filled(argv, fills), model, family, protocol, data, seed, flags)
-        own = {"model.network": network} if _says(block.configs[protocol], "model", "init_args", "network") else {}
-        has_data = bool(_says(block.layers(protocol)[: len(block.configs[protocol])], "data"))
+        own = {"model.network": network} if says(block.configs[protocol], "model", "init_args", "network") else {}
+        has_data = bool(says(block.layers(protocol)[: len(block.configs[protocol])], "data"))
         flags = {**own, **self.study.flags, **block.flags, **self.study.models[first.model].flags, **varied}
         argv = [*self._fit(block, protocol, data, seed + block.shift_seed, has_data), *written(flags)]
         return self._job(block, id, filled(argv, fills), model, family, protocol, data, seed, flags)
@@ -169,7 +148,7 @@ class _Graph:
         configs = block.layers(protocol) if has_data else block.configs[protocol]
         words = ["fit", *(part for config in configs for part in ("--config", config))]
         words += [f"--seed_everything={seed}", f"--protocol={protocol}", *self.shared]
-        words += written({**data_flags(data, configs), **self.study.data.get(data, {})} if has_data else _overlaid(block.overlays))
+        words += written({**data_flags(data, configs), **self.study.data.get(data, {})} if has_data else overlaid(block.overlays))
         return words
 
     def _job(
@@ -212,75 +191,3 @@ class _Graph:
 def variations(block: Block) -> list[dict[str, Any]]:
     """Each combination of the values that a block varies; one, of none, where it varies nothing."""
     return [dict(zip(block.vary, values, strict=True)) for values in product(*block.vary.values())]
-
-
-def written(flags: Mapping[str, Any]) -> list[str]:
-    """As words of a command."""
-    return [f"--{name}={text(value)}" for name, value in flags.items()]
-
-
-def text(value: Any) -> str:
-    """A flag's value as people write it, and as `reading.read_value` reads it."""
-    if isinstance(value, bool) or value is None:
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{','.join(text(item) for item in value)}]"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {text(item)}" for key, item in value.items()) + "}"
-    return str(value)
-
-
-def filled(words: Iterable[str], fills: Mapping[str, str]) -> list[str]:
-    """The words with `{run}` and `{model}` replaced."""
-    out = []
-    for word in words:
-        for mark, value in fills.items():
-            word = word.replace(mark, value)
-        out.append(word)
-    return out
-
-
-def data_flags(data: str, configs: Iterable[str]) -> dict[str, Any]:
-    """For another data set than the configs name: its class, and what they say of theirs, which holds for it too (batches, validation)."""
-    own = dict(_says(configs, "data") or {})
-    if not data or not own or str(own.get("class_path", "")).lower() == data.lower():
-        return {}
-    return {"data": data, **{f"data.{name}": value for name, value in (own.get("init_args") or {}).items()}}
-
-
-def dataset_of(configs: Iterable[str]) -> str:
-    """The data set that configs name, as rows call it."""
-    return str((_says(configs, "data") or {}).get("class_path", "")).rpartition(".")[2].lower()
-
-
-def _overlaid(overlays: Iterable[str]) -> dict[str, Any]:
-    """What overlays say but for data, as flags: model and data of an evaluation are those of the run."""
-    out: dict[str, Any] = {}
-    for name in overlays:
-        out |= _dotted({key: value for key, value in _content(name).items() if key not in ("data", "model")})
-    return out
-
-
-def _dotted(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in content.items():
-        out |= _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
-    return out
-
-
-def _says(configs: Iterable[str], *path: str) -> Any:
-    """What the last of the configs that says something says at this place; of a block another class than before starts anew."""
-    found: Any = None
-    for name in configs:
-        value: Any = _content(name)
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if isinstance(value, Mapping) and isinstance(found, Mapping) and value.get("class_path") in (None, found.get("class_path")):
-            value = {**found, **value, "init_args": {**(found.get("init_args") or {}), **(value.get("init_args") or {})}}
-        found = found if value is None else value
-    return found
-
-
-@cache
-def _content(name: str) -> dict[str, Any]:
-    return reading.read_file(files.find(name))
