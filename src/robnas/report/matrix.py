@@ -226,7 +226,8 @@ def cell(rows: Sequence[Found], metric: str) -> Cell | None:
     high: float | None
     if len(values) > 1:
         bounds = student(values)
-        low, high = (max(bounds[0], 0.0), min(bounds[1], 100.0)) if share and metric != "cad" else bounds
+        bounded = (share and metric != "cad") or metric == "auc"
+        low, high = (max(bounds[0], 0.0), min(bounds[1], scale)) if bounded else bounds
     else:
         one = rows[0]
         low, high = (None if end is None else scale * end for end in (one.low, one.high))

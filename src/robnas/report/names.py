@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -100,14 +101,21 @@ _BY_PLAIN = {plain(name): (place, name, title) for place, (name, title) in enume
 _FAMILY = {family: place for place, family in enumerate(FAMILIES)}
 
 
+SEARCHED = re.compile(r"(.+)-([0-9a-f]{6})")
+"""A cell that a search has found: the experiment's name, and the first digits of the job."""
+
+
 def order(model: str, family: str = "custom") -> tuple[int, int, str]:
     """What to sort models by: families as blocks, within each the paper's order, then other names by letters."""
-    place = _BY_PLAIN.get(plain(model), (len(_BY_PLAIN), "", ""))[0]
+    found = SEARCHED.fullmatch(model)
+    place = _BY_PLAIN.get(plain(found[1] if found else model), (len(_BY_PLAIN), "", ""))[0]
     return _FAMILY.get(family, len(_FAMILY)), place, model
 
 
 def model(name: str) -> str:
-    """In print; a name that is not ours as it is."""
+    """In print, "DARTS-iii (3fa9c1)" of a cell that was searched for; a name that is not ours as it is."""
+    if (found := SEARCHED.fullmatch(name)) and plain(found[1]) in _BY_PLAIN:
+        return f"{model(found[1])} ({found[2]})"
     return _BY_PLAIN[plain(name)][2] if plain(name) in _BY_PLAIN else name
 
 

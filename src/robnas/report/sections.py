@@ -197,12 +197,13 @@ def some(*exhibits: Exhibit | None) -> list[Exhibit]:
 
 def facts(collected: Collected) -> list[tuple[str, str]]:
     """What the study is, in a line."""
-    models = collected.models()
+    models = collected.models(found for found in collected.rows if found.row.kind != "search")
     families = [f"{n} {look.title}" for family, look in names.FAMILIES.items() if (n := sum(f == family for _, f in models))]
     data = list(dict.fromkeys(names.data(found.row.dataset) for found in collected.rows if found.row.dataset))
     attacks = {names.plain(found.row.plugin) for found in collected.rows if found.row.kind == "attack"}
     probes = {names.plain(found.row.plugin) for found in collected.rows if found.row.kind == "probe"}
-    seeds = {found.row.train_seed for found in collected.rows if found.row.train_seed is not None}
+    planned = {job.get("seed") for job in collected.jobs if job.get("kind") == "train"}  # a thief's seed is none of the models'
+    seeds = planned or {found.row.train_seed for found in collected.rows if found.row.train_seed is not None}
     states: dict[str, Any] = {}
     for job in collected.jobs:
         states[str(job.get("state"))] = states.get(str(job.get("state")), 0) + 1
