@@ -36,6 +36,10 @@ SMALL = {
 def made_small(command: str) -> str | None:
     """The command with flags that make it take a moment; None: it needs what is not here (GPUs, CIFAR10)."""
     verb = command.split()[0]
+    if verb == "study":  # tests/study runs the first one, smaller
+        return command if "--dry-run" in command else f"{command} --dry-run"
+    if verb == "report":
+        return command.replace("runs/quickstart", "runs").replace("runs/mitigation", "runs") + " --out=report"
     if verb == "fit" and "init_from" in command:
         return command + QUICK + " --attacks.trojannn.init_args.steps=1"
     if verb == "fit" and "digits" not in command and "photos" not in command:
@@ -77,9 +81,10 @@ def there(place, monkeypatch):
 
 def test_the_first_commands_are_the_ones_that_were_promised():
     first, second, third = [text.splitlines() for kind, text in BLOCKS if not kind][:3]
-    assert first == ["pip install -e . && robnas fit --config darts_iii.yaml --config digits.yaml"]
-    assert second == ["pip install -e '.[test]' && pytest"]
-    assert len(third) == 3
+    assert first == ["pip install -e . && robnas study quickstart.yaml"]
+    assert second == ["pip install -e '.[test]' && pytest -n 2 --dist loadfile"]
+    assert third[0] == "robnas fit --config darts_iii.yaml --config digits.yaml"
+    assert len(third) == 4
 
 
 @pytest.mark.filterwarnings("ignore:.*HopSkipJump", "ignore:hopskipjump")  # a network of one training step may know one class only
