@@ -1,12 +1,14 @@
-"""What the workers of a Ray cluster run in tests: `train|attack ARGUMENTS`, with real run folders, no torch."""
+"""What the workers of a Ray cluster run in tests: `fit|attack ARGUMENTS`, with real run folders, no torch; or real commands that hold."""
 
+import json
 import os
 import signal
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
-from robnas import jobs
+from robnas import atomic, jobs
 from robnas.results import Row, Rows
 
 
@@ -23,6 +25,32 @@ def main(argv):
         raise ValueError("a bug")
     elif argv[0] == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def real(argv):
+    """robnas itself, but that every training holds when it has the checkpoint of its first epoch."""
+    from robnas.__main__ import main
+    from robnas.tasks import Classifier
+
+    def begins(self):
+        if self.current_epoch == 1:
+            hold()
+
+    with mock.patch.object(Classifier, "on_train_epoch_start", begins):
+        return main(argv)
+
+
+def hold():
+    """Say where this job runs, and go no further until the test lets it: in ROBNAS_HOLD, a folder that both see; without it, go on."""
+    place = Path(os.environ.get("ROBNAS_HOLD") or "/nowhere")
+    if place.is_dir() and not (place / "go").exists():
+        import ray
+
+        job = jobs.entered()
+        said = {"node": ray.get_runtime_context().get_node_id(), "pid": os.getpid(), "job": f"{job.experiment}/{job.name}"}
+        atomic.write(place / f"{os.getpid()}.json", json.dumps(said))
+        while not (place / "go").exists():
+            time.sleep(0.02)
 
 
 def _fit(flags, going_on):
@@ -43,6 +71,8 @@ def _fit(flags, going_on):
         part = last.with_name(".part")
         part.write_text(str(epoch + 1))
         part.replace(last)
+        if epoch + 1 == int(flags.get("hold", 0)):
+            hold()
         if epoch + 1 == int(flags.get("lost", 0)):
             raise RuntimeError("lost")
     Rows(job.folder / "results.jsonl").write([Row("accuracy", 0.5, job=job.name, kind="train", study=os.environ.get("ROBNAS_SAID"))])

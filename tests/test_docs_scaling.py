@@ -53,6 +53,22 @@ def test_what_ray_runs_is_understood(monkeypatch, tmp_path):
     assert 1.0 in {made["gpus"] for made in made}
 
 
+def test_ray_understands_how_it_is_told_to_start():
+    start = pytest.importorskip("ray.scripts.scripts").start
+    told = re.findall(r"`ray start ([^`]*)`", TEXT)
+    read = [start.make_context("start", shlex.split(words)).params for words in told]
+    assert [(given["head"], given["address"]) for given in read] == [(True, None), (False, "HEAD:6379")]
+
+
+def test_a_batch_script_asks_for_what_its_command_uses():
+    asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(\d+)$", SLURM, re.MULTILINE))
+    used = dict(re.findall(r"--trainer\.(\w+)=(\d+)", SLURM))
+    assert (asked["nodes"], asked["ntasks-per-node"]) == (used["num_nodes"], used["devices"])
+    assert asked["gpus-per-node"] == asked["ntasks-per-node"]
+    asked, used = dict(re.findall(r"--([\w-]+)=(\d+) ", TORCHRUN)), dict(re.findall(r"--trainer\.(\w+)=(\d+)", TORCHRUN))
+    assert (asked["nnodes"], asked["nproc-per-node"]) == (used["num_nodes"], used["devices"])
+
+
 def launched(told, folder, environment):
     """The command on two nodes of one process each → what they said."""
     told = re.sub(r"--nproc-per-node=\d+", "--nproc-per-node=1", told.replace("/shared/runs", str(folder / "runs"))) + SMALL

@@ -10,17 +10,21 @@ import subprocess
 import sys
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from robnas import jobs, locks
 from robnas.errors import UserError
 from robnas.results import Rows
-from robnas.study import ray_cluster
+from robnas.study import command, ray_cluster, ray_executor
 from robnas.study.courier import Courier
+from robnas.study.plan import Plan
 from robnas.study.pool import Pool
-from robnas.study.ray_executor import RayExecutor
+from robnas.study.ray_executor import LOST, RayExecutor, _Job, _Worker
 from robnas.study.ray_worker import Order, RayWorker, _Pushing
 
 TESTS = str(Path(__file__).parents[1])
@@ -149,6 +153,48 @@ def test_files_that_a_command_names_go_with_it(worker):
     assert (Path(node.home) / "configs" / "my.yaml").read_bytes() == b"x: 1"
 
 
+class GoneError(Exception):
+    pass
+
+
+class SilentError(GoneError):
+    pass
+
+
+@pytest.fixture
+def lost(tmp_path, monkeypatch):
+    """An executor on a cluster with the one node "a", of whose workers each answers with an error."""
+
+    def get(error):
+        raise error
+
+    errors = SimpleNamespace(RayError=GoneError, ActorUnavailableError=SilentError)
+    nodes = [{"NodeID": "a", "Alive": True}, {"NodeID": "b", "Alive": False}]
+    ray = SimpleNamespace(exceptions=errors, get=get, kill=lambda actor, no_restart: None, nodes=lambda: nodes)
+    monkeypatch.setattr(ray_cluster, "load", lambda: ray)
+    (tmp_path / ".pool").mkdir()
+    return RayExecutor(tmp_path / ".pool")
+
+
+@pytest.mark.parametrize(("node", "error", "again"), [("a", GoneError, 0), ("b", GoneError, LOST), ("a", SilentError, LOST)])
+def test_a_lost_node_is_no_failure_of_its_job_but_a_lost_worker_is(lost, node, error, again):
+    job = _Job("a", ("fit",), [])
+    for job.attempts in range(1, again + 1):
+        assert lost._ended(_Worker(None, node, job), error("lost")) is None
+        assert lost._waiting.popleft() is job
+    job.attempts = again + 1
+    id, outcome = lost._ended(_Worker(None, node, job), error("lost"))
+    assert (id, outcome.status, outcome.attempts) == ("a", -9, again + 1)
+    assert outcome.log.read_text().count("lost in attempt") == again + 1
+
+
+def test_a_worker_lost_before_its_first_job_makes_way_for_another_some_times(lost):
+    for _ in range(LOST):
+        lost._started(_Worker(None), GoneError("of no memory"))
+    with pytest.raises(UserError, match="no worker of the Ray cluster begins: of no memory"):
+        lost._started(_Worker(None), GoneError("of no memory"))
+
+
 def test_a_node_of_no_use_says_why(worker):
     assert "--store URI" in worker("one", store=None, token="/nowhere/token")[1]["error"]
     assert "no_such_module" in worker("one", runner="no_such_module:main")[1]["error"]
@@ -171,7 +217,7 @@ def shared_cluster(tmp_path_factory):
             patch.setenv(name, value)
         cluster = Cluster()
         try:
-            _patiently(lambda: cluster.add_node(num_cpus=0, include_dashboard=False))
+            _patiently(lambda: cluster.add_node(num_cpus=0, include_dashboard=False, _system_config={"health_check_period_ms": 1000}))
             yield cluster
         finally:
             ray.shutdown()
@@ -192,6 +238,7 @@ def cluster(shared_cluster, tmp_path, monkeypatch):
     while len(shared_cluster.worker_nodes) < 2:
         scratch = tmp_path / f"node{len(shared_cluster.worker_nodes)}"
         _patiently(lambda at=scratch: shared_cluster.add_node(num_cpus=1, env_vars={"ROBNAS_SCRATCH": str(at)}))
+    shared_cluster.wait_for_nodes(120)  # that the node of the test before is dead, Ray learns after some seconds
     return shared_cluster
 
 
@@ -221,22 +268,67 @@ def descended_from(mark):
     return found
 
 
+@pytest.fixture
+def lose(cluster, tmp_path, monkeypatch):
+    """→ a context in which one node is killed, for sure in the middle of a job and as soon as so many hold there (`ray_runner.hold`)."""
+    place = tmp_path / "hold"
+    place.mkdir()
+    monkeypatch.setenv("ROBNAS_HOLD", str(place))
+
+    def kill(holding, store):
+        try:
+            _wait_until(lambda: len(list(place.glob("*.json"))) >= holding or (place / "go").exists())
+            victim = json.loads(min(place.glob("*.json")).read_text())
+            pushes = Path(store or "/nowhere") / victim["job"] / "pushes"
+            known = Path(store or "/nowhere") / ".jobs"
+            _wait_until(lambda: not store or any("last.ckpt" in push.read_text() for push in pushes.glob("*.json")))
+            _wait_until(lambda: not store or any(victim["job"] in note.read_text() for note in known.glob("*.json")))
+            cluster.remove_node(next(node for node in cluster.worker_nodes if node.node_id == victim["node"]), allow_graceful=False)
+            _wait_until(lambda: not _lives(victim["pid"]))  # a worker outlives its node by a moment
+            return victim["job"]
+        finally:
+            (place / "go").touch()
+
+    @contextlib.contextmanager
+    def losing(holding=1, store=None):
+        with ThreadPoolExecutor(1) as aside:
+            lost = aside.submit(kill, holding, store)
+            try:
+                yield lost
+            except BaseException:  # whoever waits need not wait any longer
+                (place / "go").touch()
+                raise
+            lost.result()
+
+    return losing
+
+
+def _lives(pid):
+    """A zombie has no command line."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_text())
+    except OSError:
+        return False
+
+
 @pytest.mark.slow
 @needs_ray
 @pytest.mark.parametrize("store", ["store", None])
-def test_jobs_survive_the_loss_of_their_node(cluster, store, tmp_path, monkeypatch):
+def test_jobs_survive_the_loss_of_their_node(cluster, lose, store, tmp_path, monkeypatch):
     monkeypatch.setenv("ROBNAS_SAID", "s")
     store = store and str(tmp_path / store)
     with executor(cluster, store=store) as running:
         assert (running.slots, running.threads) == (2, 1)
         for name in "ab":
-            running.submit(name, fit(name, pause=1.5))
-        _kill_when(cluster, running, store)
-        fits = everything(running)
-        assert sorted((o.status, o.attempts) for o in fits.values()) == [(0, 1), (0, 2)], [o.log.read_text() for o in fits.values()]
-        again = next(o for o in fits.values() if o.attempts == 2)
-        assert "node lost in attempt 1" in again.log.read_text()
-        assert "goes on from 1" in again.log.read_text() or "goes on from 2" in again.log.read_text()
+            running.submit(name, fit(name, hold=2))
+        with lose(holding=2, store=store) as lost:
+            fits = everything(running)
+        logs = {name: outcome.log.read_text() for name, outcome in fits.items()}
+        assert {o.status for o in fits.values()} == {0}, logs
+        again = next(name for name, o in fits.items() if o.folder.name in lost.result())
+        assert "node lost in attempt 1" in logs[again]
+        assert "goes on from 2" in logs[again] or "goes on from 1" in logs[again]
+        assert {name: outcome.attempts for name, outcome in fits.items()} == {"a": 1, "b": 1} | {again: 2}, logs
         for name, outcome in fits.items():
             for attack in ("pgd", "nes"):
                 running.submit(f"{attack} {name}", ["attack", str(outcome.folder), f"--name={attack}"], [outcome.folder])
@@ -254,50 +346,84 @@ def test_jobs_survive_the_loss_of_their_node(cluster, store, tmp_path, monkeypat
     assert not list(Path("runs/s/.pool").glob("ray-*"))
 
 
-def _kill_when(cluster, running, store, checkpoints=2):
-    """Kill a node with a worker once so many jobs have a checkpoint in a place that outlives it."""
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        done, _ = running._ray.wait([*running._starting, *running._busy], timeout=0.1)
-        for ref in [ref for ref in done if ref in running._starting]:
-            running._started(running._starting.pop(ref), ref)
-        running._employ()
-        found = Path(store).glob("classify/*/pushes/*.json") if store else Path("runs/s").glob("classify/*/checkpoints/last.ckpt")
-        if sum(not store or "last.ckpt" in path.read_text() for path in found) == checkpoints:
-            at = next(iter(running._busy.values())).node
-            cluster.remove_node(next(n for n in cluster.worker_nodes if n.node_id == at), allow_graceful=False)
-            return
-    raise AssertionError("the jobs did not begin")
+FILE = """
+study: lost
+overlays: [digits.yaml]
+flags: {trainer.max_epochs: 2, trainer.limit_train_batches: 3, trainer.limit_val_batches: 1}
+searches:
+  found: {config: darts.yaml, flags: {trainer.max_epochs: 1, trainer.limit_train_batches: 2, model.layers: 3}}
+models: {vgg: , deep: {cell: darts, deepen: true}, own: {search: found}}
+trainings:
+  clean: {config: [classify.yaml, convergence.yaml]}
+attacks:
+  pgd:
+    config: pgd.yaml
+    flags:
+      {trainer.limit_test_batches: 1, attacks.pgd.max_inputs: 8, attacks.pgd_most: null, attacks.pgd_least: null, attacks.unbounded: null}
+  common: {config: pgd/common.yaml, together: true, flags: {attacks.common.max_inputs: 8, attacks.common_least: null}}
+  flip: {config: label_flip.yaml, models: [own], flags: {attacks.label_flip.clean: "{run}"}}
+  trojan: {config: trojannn.yaml, models: [own, deep], flags: {init_from: "{run}"}}
+probes:
+  cells: {config: cells.yaml, models: [own, deep], flags: {trainer.limit_test_batches: 1}}
+"""
 
 
 @pytest.mark.slow
 @needs_ray
-def test_rows_are_those_of_the_pool_though_a_node_was_killed(cluster, tmp_path):
-    """Real commands, no file system in common: a training that is cut off and goes on elsewhere, an attack on what it made."""
+def test_a_study_has_the_rows_of_one_process_and_of_several_though_a_node_was_killed(cluster, lose, tmp_path, monkeypatch):
+    """No file system in common. A training is cut off and goes on elsewhere; cells were searched for or changed on other nodes."""
+    found = {}
+    for name, words in {"one": ["--workers=1"], "two": ["--workers=2"]}.items():
+        found[name] = _study(tmp_path / name, words, monkeypatch)
+    store = str(tmp_path / "store")
+    monkeypatch.setattr(ray_executor, "RayExecutor", partial(RayExecutor, runner="ray_runner:real", every=0.2))
+    with lose(store=store) as lost:
+        words = ["--executor=ray", f"--ray-address={cluster.address}", f"--store={store}"]
+        found["ray"] = _study(tmp_path / "ray", words, monkeypatch)
+    for name in ("two", "ray"):
+        assert found[name] == found["one"]
+    assert len(found["one"]) > 50
+    assert {json.loads(row)["study"] for _, row in found["one"]} == {"lost"}
+    plan = Plan.read(tmp_path / "ray" / "out")
+    assert {(job.state, job.attempts) for job in plan.jobs} == {("done", 1)}  # a lost node is no failure
+    log = next((tmp_path / "ray" / "out" / job.log).read_text() for job in plan.jobs if job.folder == lost.result())
+    assert "node lost in attempt 1" in log
+    assert "Restor" in log.partition("node lost")[2], log  # from the checkpoint that was pushed
+
+
+def _study(folder, words, monkeypatch):
+    """Run there → its rows but for times, by run folder."""
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    Path("lost.yaml").write_text(FILE)
+    status = command.main(["lost.yaml", "--out=out", *words])
+    assert status == 0, [path.read_text() for path in Path("out/.pool").glob("*.log")]
+    files = [file for file in Path("out").glob("*/*/results.jsonl") if not file.parent.is_symlink()]
+    rows = [(file.parent.name, row) for file in files for row in Rows(file).read() if "seconds" not in row.metric]
+    return sorted((name, _timeless(row)) for name, row in rows)
+
+
+@pytest.mark.slow
+@needs_ray
+def test_a_training_cut_off_on_a_shared_file_system_goes_on_elsewhere(cluster, lose):
     few = ["--config", "digits.yaml", "--wandb=off", "--trainer.limit_train_batches=4", "--trainer.limit_test_batches=1"]
-    few += ["--trainer.max_epochs=6", "--trainer.limit_val_batches=1", "--trainer.enable_progress_bar=false"]
-    fit = ["fit", "--config", "classify.yaml", "--model.network=vgg", *few]
-    attack = ["--config", "pgd.yaml", "--config", "digits.yaml", "--trainer.limit_test_batches=1", "--wandb=off"]
-    (fitted,) = Pool(workers=1, folder=Path("runs/pool/.pool"), threads=1, quiet=True).run([[*fit, "--runs=runs/pool"]])
-    assert fitted.good, fitted.log.read_text()
-    (attacked,) = Pool(workers=1, folder=Path("runs/pool/.pool"), threads=1, quiet=True).run([["attack", str(fitted.folder), *attack]])
-    assert attacked.good, attacked.log.read_text()
-    real = {"runner": "robnas.__main__:main", "preload": ("robnas.cli",)}
-    with executor(cluster, store=str(tmp_path / "store"), workers=1, **real) as running:
+    few += ["--trainer.max_epochs=2", "--trainer.limit_val_batches=1", "--trainer.enable_progress_bar=false"]
+    fit = ["fit", "--config", "classify.yaml", "--config", "convergence.yaml", "--model.network=vgg", *few]
+    (whole,) = Pool(workers=1, folder=Path("runs/pool/.pool"), threads=1, quiet=True).run([[*fit, "--runs=runs/pool"]])
+    assert whole.good, whole.log.read_text()
+    with executor(cluster, workers=1, threads=1, runner="ray_runner:real", preload=("robnas.cli",)) as running, lose():
         running.submit("fit", [*fit, "--runs=runs/s"])
-        _kill_when(cluster, running, str(tmp_path / "store"), checkpoints=1)
-        again = everything(running)["fit"]
-        assert (again.status, again.attempts) == (0, 2), again.log.read_text()
-        running.submit("attack", ["attack", str(again.folder), *attack], [again.folder])
-        assert everything(running)["attack"].good
-    assert again.folder.name == fitted.folder.name
-    ours, theirs = (sorted(_timeless(row) for row in Rows(o.folder / "results.jsonl").read()) for o in (again, fitted))
+        cut = everything(running)["fit"]
+    assert (cut.status, cut.attempts) == (0, 2), cut.log.read_text()
+    assert cut.folder.name == whole.folder.name
+    ours, theirs = (sorted(_timeless(row) for row in Rows(o.folder / "results.jsonl").read()) for o in (cut, whole))
     assert ours == theirs
     assert len(ours) > 3
 
 
 def _timeless(row):
-    return json.dumps(dataclasses.asdict(row) | {"seconds": None}, sort_keys=True)
+    """What the row says but for the time it took, and the commit: somebody may work on the code meanwhile."""
+    return json.dumps(dataclasses.asdict(row) | {"seconds": None, "commit": None}, sort_keys=True)
 
 
 @pytest.mark.slow

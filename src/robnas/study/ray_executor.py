@@ -237,8 +237,12 @@ class RayExecutor:
     def _started(self, worker: _Worker, ref: Any) -> None:
         try:
             facts = self._ray.get(ref)
-        except self._ray.exceptions.RayError as error:  # the node or the process died
-            facts = {"host": "?", "node": "", "version": __version__, "error": " ".join(str(error).split())[:300]}
+        except self._ray.exceptions.RayError as error:  # the node or the process died; the next one may come up
+            self._kill(worker)
+            self._refused += 1
+            if self._refused > LOST:
+                raise UserError(f"no worker of the Ray cluster begins: {' '.join(str(error).split())[:300]}") from error
+            return
         worker.node, wrong = facts["node"], facts.get("error")
         if facts["version"] != __version__:
             wrong = f"has robnas {facts['version']}, this machine {__version__}"
