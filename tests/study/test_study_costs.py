@@ -6,7 +6,7 @@ import pytest
 from test_study_file import study
 
 from robnas.models.sizes import sizes
-from robnas.study import costs, dry_run, graph
+from robnas.study import costs, dry_run, file, graph
 from robnas.study.plan import PlannedJob
 from robnas.study.progress import seconds_left, spoken
 
@@ -51,7 +51,15 @@ def test_hours_are_those_of_jobs_that_are_done_in_the_folder():
     assert costs.hours([job("train"), job("probe")], done) == (1.0, 1)
 
 
-def test_a_dry_run_says_what_is_there():
+def test_the_shipped_table_knows_every_job_of_the_quickstart():
+    shipped = graph.plan(file.read(file.find("quickstart.yaml")), "quickstart.yaml", Path("runs/quickstart"), "")
+    hours, unknown = costs.hours(shipped.jobs)
+    assert unknown == 0
+    assert 0.1 < hours < 2 / 3  # within twenty minutes on two cores
+
+
+def test_a_dry_run_says_what_is_there(monkeypatch):
+    monkeypatch.setattr(costs, "_table", list)
     plan = graph.plan(study(), "some.yaml", Path("runs/some"), "")
     plan.jobs[2].exhibits, plan.jobs[3].exhibits = ["Fig. 10"], ["Fig. 2", "§4.1"]
     lines = dry_run.lines(plan, [], 0)
