@@ -34,7 +34,10 @@ def main(words: list[str] | None = None) -> None:
     """CSV on standard output."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folder of a study that ran on a quiet machine")
-    found = rows(parser.parse_args(words).folders)
+    try:
+        found = rows(parser.parse_args(words).folders)
+    except UserError as error:
+        parser.error(str(error))
     sys.stdout.write(HEAD)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(("dataset", "kind", "block", "model", "seconds"))

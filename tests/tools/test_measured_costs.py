@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from robnas.errors import UserError
 from robnas.study.plan import Plan, PlannedJob
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
@@ -24,6 +23,7 @@ def test_it_is_the_mean_of_reduced_jobs_that_were_good_at_once(tmp_path, capsys)
     assert capsys.readouterr().out.splitlines()[1:] == ["dataset,kind,block,model,seconds", "digits,train,clean,darts,15.0"]
 
 
-def test_a_folder_without_a_plan_is_named(tmp_path):
-    with pytest.raises(UserError, match="no folder of a study"):
+def test_a_folder_without_a_plan_is_named(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
         measured_costs.main([str(tmp_path)])
+    assert f"{tmp_path} is no folder of a study" in capsys.readouterr().err
