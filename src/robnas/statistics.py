@@ -208,7 +208,9 @@ def _same_things(x: _Pairs, y: _Pairs) -> int:
 def _finite_quantiles(drawn: NDArray[np.float64], at: list[float]) -> NDArray[np.float64]:
     """[len(at), X, Y] over those of drawn, [n, X, Y], that are numbers: one thing drawn n times has no τ. NaN where none is."""
     found = np.full((len(at), *drawn.shape[1:]), np.nan)
-    some = np.isfinite(drawn).any(axis=0)
+    finite = np.isfinite(drawn)
+    whole, some = finite.all(axis=0), finite.any(axis=0) & ~finite.all(axis=0)
+    found[:, whole] = np.quantile(drawn[:, whole], at, axis=0)  # the same as the other, many times as fast
     found[:, some] = np.nanquantile(drawn[:, some], at, axis=0)
     return found
 

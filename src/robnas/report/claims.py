@@ -18,6 +18,7 @@ from robnas.report.collected import Collected
 from robnas.report.paper import fig_04, fig_14
 from robnas.report.paper.cells_found import Search
 from robnas.report.samples import HARDENED, Measure, Sample, Samples, Setting
+from robnas.report.samples import samples as of_study
 from robnas.report.verdicts import DOES_NOT, HOLDS, NOT_BROKEN, UNKNOWN, Verdict, corrected
 from robnas.space import published
 from robnas.space.facts import RANDOM_CELLS
@@ -68,10 +69,9 @@ def judge(collected: Collected) -> list[Verdict]:
 
     Claims on published cells are tested where the study has NAS models, and are no tests of those.
     """
-    samples, variants = Samples(collected), Samples(collected, variants=True)
     verdicts = []
     for claim in catalogue()[0]:
-        found = list(_TESTS[claim.test](claim, variants if claim.test == "variants" else samples))
+        found = list(_TESTS[claim.test](claim, of_study(collected, variants=claim.test == "variants")))
         verdicts += found or [Verdict(claim.key, " or ".join(m.title for m in claim.measures) or "–", ("", ""), few="no rows")]
     alone = iter(corrected([v for v in verdicts if v.of_data]))  # by Holm among themselves: they are the same in every study
     rest = iter(corrected([v for v in verdicts if not v.of_data]))

@@ -13,13 +13,14 @@ import csv
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ from robnas.report.reading import read_rows
 from robnas.report.rundirs import RunFolder, read_facts, walk
 from robnas.report.settings import in_order
 from robnas.results import Row, Rows
+
+T = TypeVar("T")
 
 
 class Note(NamedTuple):
@@ -62,7 +65,7 @@ class Found:
 
     row: as written. folder: that it lies in; place: the same, relative to the study's folder. run: the run folder's facts.
     model: the architecture, without what was done to its training ("resnet" of "resnet + badnets"); treatment: that ("badnets", or "").
-    reduced: why it is not at the paper's size ("scale tiny", "Digits"), "" where it is.
+    reduced: why it is not at the paper's size ("scale tiny", "Digits"), "" where it is. dataset: in small letters: "digits", "cifar10".
     """
 
     row: Row
@@ -72,6 +75,7 @@ class Found:
     model: str
     treatment: str
     reduced: str
+    dataset: str
 
     @property
     def value(self) -> float:
@@ -104,11 +108,6 @@ class Found:
         return self.row.search_seed if self.row.kind == "search" else self.row.train_seed
 
     @property
-    def dataset(self) -> str:
-        """In small letters: "digits", "cifar10"."""
-        return names.plain(self.row.dataset or "")
-
-    @property
     def title(self) -> str:
         """The model in print."""
         return names.model(self.model)
@@ -133,7 +132,7 @@ class Collected:
     """Everything a report stands on. Made by `Collected.read`; of rows that are there already by `Collected(root, rows)`.
 
     root: the study's folder. rows: in order of folders, then as written; a row that lies in two folders is there once. runs: run folders
-    by place. plan: plan.json, {} without one. notes: what was passed over.
+    by place. plan: plan.json, {} without one. notes: what was passed over. kept: what `once` made.
     """
 
     root: Path
@@ -141,6 +140,7 @@ class Collected:
     runs: dict[str, RunFolder] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, root: str | Path, progress: Callable[[str], None] = silent) -> Collected:
@@ -201,21 +201,23 @@ class Collected:
         for name in wanted:
             if name not in _FIELDS:
                 raise unknown("field of rows", name, _FIELDS)
-        tests = [(name, _choice(name, value)) for name, value in wanted.items()]
-        chosen = list(self.rows if rows is None else rows)
-        if rows is None:
-            indexed = {name: [self._index[name].get(value, []) for value in dict.fromkeys(c)] for name, c in tests if name in self._index}
-            fewest = min(indexed, key=lambda name: sum(map(len, indexed[name])), default="")
-            if fewest:
-                chosen = [self.rows[i] for i in (indexed[fewest][0] if len(indexed[fewest]) == 1 else sorted(chain(*indexed[fewest])))]
-                tests = [(name, choice) for name, choice in tests if name != fewest]
-        for name, choice in tests:  # one after another: most rows go at the first
-            chosen = [found for found in chosen if _agrees(found, name, choice)]
-        return chosen
+        params = dict(wanted.pop("params", {}))
+        tests = {name: _choice(name, value) for name, value in wanted.items()}
+        chosen = self.once(("select", *tests.items()), lambda: self._of_all(tests)) if rows is None else _agreeing(rows, tests)
+        return [found for found in chosen if _has(found.params, params)] if params else list(chosen)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What several exhibits ask for, made where the first does. key: says what; its words are the caller's own. Not to be changed."""
+        if key not in self.kept:
+            self.kept[key] = make()
+        made: T = self.kept[key]
+        return made
 
     def models(self, rows: Iterable[Found] | None = None) -> list[tuple[str, str]]:
         """(model, family) of all rows, or of these, in the one order of the report."""
-        there = {(found.model, found.family) for found in (self.rows if rows is None else rows) if found.model}
+        if rows is None:
+            return list(self.once("models", lambda: self.models(self.rows)))
+        there = {(found.model, found.row.family) for found in rows if found.model}
         return sorted(there, key=lambda pair: names.order(*pair))
 
     def victim(self, found: Found) -> tuple[str, str] | None:
@@ -238,6 +240,15 @@ class Collected:
     def published(self) -> tuple[Published, ...]:
         """The paper's own values, by table."""
         return published()
+
+    def _of_all(self, tests: Mapping[str, tuple[Any, ...]]) -> list[Found]:
+        """All rows that agree, by the index of the field that has fewest of them."""
+        indexed = {name: [self._index[name].get(value, []) for value in choice] for name, choice in tests.items() if name in self._index}
+        if not indexed:
+            return _agreeing(self.rows, tests)
+        fewest = min(indexed, key=lambda name: sum(map(len, indexed[name])))
+        own = indexed[fewest][0] if len(indexed[fewest]) == 1 else sorted(chain(*indexed[fewest]))
+        return _agreeing([self.rows[i] for i in own], {name: choice for name, choice in tests.items() if name != fewest})
 
     @cached_property
     def _index(self) -> dict[str, dict[str, list[int]]]:
@@ -294,7 +305,7 @@ class Collected:
     def _add(self, run: RunFolder, job: dict[str, Any], seen: dict[str, _Job]) -> None:
         rows, complaints = read_rows(run.folder / "results.jsonl")
         where = f"{run.place}/results.jsonl".removeprefix("./")
-        sizes: dict[Any, str] = {}
+        sizes: dict[str | None, tuple[str, str]] = {}
         self.notes += [Note(where, complaint) for complaint in complaints]
         twice: Counter[str] = Counter()
         for row in rows:
@@ -304,9 +315,9 @@ class Collected:
                 twice[first] += 1
                 continue
             model, _, treatment = (row.model or "").partition(" + ")
-            if (size := (row.dataset, bool(job))) not in sizes:
-                sizes[size] = _reduced(row, run, job)
-            self.rows.append(Found(row, run.folder, run.place, run, model, treatment, sizes[size]))
+            if row.dataset not in sizes:
+                sizes[row.dataset] = _reduced(row, run, job), names.plain(row.dataset or "")
+            self.rows.append(Found(row, run.folder, run.place, run, model, treatment, *sizes[row.dataset]))
         self.notes += [Note(where, f"{n} rows that {first} has too: passed over") for first, n in twice.items()]
 
 
@@ -338,19 +349,29 @@ def _key(row: Row) -> Hashable:
     return row.plugin, row.metric, row.victim, row.attack_seed, row.dataset, in_order(row.params)
 
 
-def _choice(name: str, value: Any) -> Any:
-    """What to look for: a dict of params, or a list of values."""
-    if name == "params":
-        return dict(value)
+def _choice(name: str, value: Any) -> tuple[Any, ...]:
+    """The values to look for, each once."""
     several = list(value) if isinstance(value, (tuple, list, set, frozenset)) else [value]
-    return [names.plain(v) if name in _BY_PLAIN_NAME and isinstance(v, str) else v for v in several]
+    return tuple(dict.fromkeys(names.plain(v) if name in _BY_PLAIN_NAME and isinstance(v, str) else v for v in several))
 
 
-def _agrees(found: Found, name: str, choice: Any) -> bool:
-    value = getattr(found.row, name) if name in _OF_ROW else getattr(found, name)
-    if name == "params":
-        return all(key in value and value[key] == wanted for key, wanted in choice.items())
-    return (names.plain(value) if name in _BY_PLAIN_NAME else value) in choice
+def _agreeing(rows: Iterable[Found], tests: Mapping[str, tuple[Any, ...]]) -> list[Found]:
+    """One test after another, as most rows go at the first."""
+    chosen = list(rows)
+    for name, choice in tests.items():
+        told = attrgetter(f"row.{name}" if name in _OF_ROW else name)
+        if name == "plugin":
+            chosen = [found for found in chosen if names.plain(told(found)) in choice]
+        elif len(choice) == 1:
+            only = choice[0]
+            chosen = [found for found in chosen if told(found) == only]
+        else:
+            chosen = [found for found in chosen if told(found) in choice]
+    return chosen
+
+
+def _has(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(key in params and params[key] == value for key, value in wanted.items())
 
 
 def _reduced(row: Row, run: RunFolder, job: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from robnas.report.collected import Collected
 from robnas.report.paper.over_seeds import over_seeds
 from robnas.report.paper.variants import undefended
 from robnas.report.samples import Sample, Samples, Setting
+from robnas.report.samples import samples as of_study
 from robnas.report.verdicts import DOES_NOT, HOLDS, NOT_BROKEN, Verdict, said
 
 NEAR: Mapping[str, tuple[str, float]] = {
@@ -27,7 +28,7 @@ def sentences(collected: Collected, verdicts: Sequence[Verdict]) -> list[str]:
     """The finding first; "" never. verdicts: from `claims.judge`."""
     if not collected.of_families and (said := own.sentences(collected)):
         return said
-    samples = Samples(collected)
+    samples = of_study(collected)
     places = settings(samples)
     if not places:
         return ["No attack has been made yet, so there is nothing to find."]

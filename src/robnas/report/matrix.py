@@ -62,18 +62,24 @@ class Column:
 
 def matrices(collected: Collected) -> list[Exhibit]:
     """One exhibit for each data set and protocol that was attacked under; a study of one has one."""
-    attacks = [found for found in collected.select(kind="attack") if found.model and _counts(found)]
-    groups: dict[tuple[str, str], list[Found]] = defaultdict(list)
-    for found in attacks:
-        groups[found.dataset, found.row.protocol].append(found)
+    groups = _by_setting(found for found in collected.select(kind="attack") if found.model and _counts(found))
+    measured = _by_setting(collected.select(metric="clean_accuracy", kind="attack"))
     ranks = {name: i for i, name in enumerate(PROTOCOLS)}
     ordered = sorted(groups, key=lambda pair: (pair[0], ranks.get(pair[1], len(ranks))))
-    return [exhibit(collected, groups[pair], *pair, alone=len(groups) == 1) for pair in ordered]
+    return [exhibit(collected, groups[pair], *pair, measured.get(pair, ()), alone=len(groups) == 1) for pair in ordered]
 
 
-def exhibit(collected: Collected, attacks: Sequence[Found], dataset: str, protocol: str, alone: bool = True) -> Exhibit:
-    """The matrix of one data set and protocol. attacks: its rows."""
-    measured = collected.select(metric="clean_accuracy", dataset=dataset, protocol=protocol, kind="attack")
+def _by_setting(rows: Iterable[Found]) -> dict[tuple[str, str], list[Found]]:
+    groups: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    for found in rows:
+        groups[found.dataset, found.row.protocol].append(found)
+    return groups
+
+
+def exhibit(
+    collected: Collected, attacks: Sequence[Found], dataset: str, protocol: str, measured: Sequence[Found], alone: bool = True
+) -> Exhibit:
+    """The matrix of one data set and protocol. attacks: its rows; measured: rows of clean accuracy that attacks wrote."""
     table, more = of_attacks(collected, attacks, collected.select(dataset=dataset, kind="train"), measured)
     middle = ", ".join(f"{names.plugin(plugin)} (of {n})" for plugin, n in more.items())
     several = any("seeds" in entry.note for row in table.rows for entry in row if isinstance(entry, Cell))
@@ -98,16 +104,15 @@ def of_attacks(
 
     measured: clean accuracies that attacks wrote; they stand in for a model that was not trained here.
     """
-    columns = {id(found): column_of(collected, found) for found in attacks}
+    placed = [(column_of(collected, found), attacked(collected, found), found) for found in attacks]
     count: dict[Column, set[tuple[str, str]]] = defaultdict(set)
-    for found in attacks:
-        count[columns[id(found)]].add(attacked(collected, found))
+    for column, model, _ in placed:
+        count[column].add(model)
     chosen, more = choose(count)
     by_column: dict[Column, dict[tuple[str, str], list[Found]]] = {column: defaultdict(list) for column in chosen}
-    for found in attacks:
-        column = columns[id(found)]
+    for column, model, found in placed:
         if column in by_column:
-            by_column[column][attacked(collected, found)].append(found)
+            by_column[column][model].append(found)
     models = sorted({pair for cells in by_column.values() for pair in cells}, key=_order)
     mine = _own(attacks, trained)
     clean, size = _by_model(mine, "accuracy"), _by_model(mine, "parameters")

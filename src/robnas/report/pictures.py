@@ -6,6 +6,7 @@ draws, and texts are the same to the byte.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import subprocess
@@ -48,6 +49,8 @@ class Pictures:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown(cancel_futures=True)
         if self._process is not None:
+            if not self._sent:
+                self._process.kill()
             self._process.communicate()
 
     def start(self, figure: Any, name: str) -> Picture:
@@ -95,6 +98,7 @@ def _cores() -> int:
 
 def serve(read: BinaryIO, write: BinaryIO) -> None:
     """The other process: a figure and its name → its SVG, None where it cannot be drawn; until nothing more comes."""
+    gc.set_threshold(50_000, 20, 20)  # a figure is thousands of objects, none of them garbage before it is drawn
     import matplotlib.backends.backend_svg
     import matplotlib.figure  # noqa: F401  # while the first process reads rows
 

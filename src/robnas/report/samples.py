@@ -94,8 +94,13 @@ class Sample:
         return "hardly an input of any model is broken: no room for a difference" if max(mean) <= 0.01 else ""
 
 
+def samples(collected: Collected, variants: bool = False) -> Samples:
+    """All samples of a study, made once."""
+    return collected.once(("samples", variants), lambda: Samples(collected, variants))
+
+
 class Samples:
-    """All samples of a study. variants: whether DARTS-i, -ii, -iii are models among others, each search one model."""
+    """See `samples`. variants: whether DARTS-i, -ii, -iii are models among others, each search one model."""
 
     def __init__(self, collected: Collected, variants: bool = False) -> None:
         self.collected, self.variants = collected, variants
@@ -105,10 +110,14 @@ class Samples:
     def of(self, measure: Measure) -> dict[Setting, Sample]:
         """Data set and protocol → sample; {} where there are no rows."""
         if measure.key not in self._made:
-            chosen = nearest(self._groups(measure), lambda found: float(any(found.params.get(k) != v for k, v in measure.prefer.items())))
+            chosen = self.collected.once(("measure", measure.key), lambda: self._chosen(measure))
             made = {setting: self._sample(measure, setting, variant.rows) for setting, variant in chosen.items()}
             self._made[measure.key] = {setting: sample for setting, sample in made.items() if sample.values}
         return self._made[measure.key]
+
+    def _chosen(self, measure: Measure) -> dict[Setting, Variant]:
+        """Data set and protocol → the rows that are compared."""
+        return nearest(self._groups(measure), lambda found: float(any(found.params.get(k) != v for k, v in measure.prefer.items())))
 
     def _groups(self, measure: Measure) -> list[Variant]:
         """Rows that differ in model, seed and what the mean is taken over."""

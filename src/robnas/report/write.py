@@ -34,16 +34,16 @@ def main(words: list[str]) -> None:
     parser.add_argument("--wandb", choices=("off", "offline", "online"), default="off", help="also as tables to W&B (default: off)")
     options = parser.parse_args(words)
     require(len(options.folders) <= 2, f"report: one folder or two, and here are {len(options.folders)}")
-    gc.set_threshold(50_000, 20, 20)  # figures are thousands of objects, of which hardly any is garbage before the last is drawn
     progress = Said()
-    if len(options.folders) == 1:
-        with Pictures() as pictures:
-            written, collected, exhibits = report(options.folders[0], options.out, progress, pictures)
-    else:
-        from robnas.report.compare import compare
+    with _untidied():
+        if len(options.folders) == 1:
+            with Pictures() as pictures:
+                written, collected, exhibits = report(options.folders[0], options.out, progress, pictures)
+        else:
+            from robnas.report.compare import compare
 
-        first, second = (collect(Path(folder), progress) for folder in options.folders)
-        (written, exhibits), collected = compare(first, second, options.out, headline), second
+            first, second = (collect(Path(folder), progress) for folder in options.folders)
+            (written, exhibits), collected = compare(first, second, options.out, headline), second
     progress.done()
     for note in collected.notes[:5]:
         print(f"note: {note.where}: {note.what}", file=sys.stderr)
@@ -80,8 +80,9 @@ def report(
 def collect(root: Path, progress: Progress = silent) -> Collected:
     """Everything below. Raises UserError where that is nothing."""
     require(root.is_dir(), f"report: {root} is no folder")
-    with _lasting():
+    with _untidied():
         collected = Collected.read(root, progress)
+        gc.freeze()
     if not collected.rows:
         why = f" ({collected.notes[0].where}: {collected.notes[0].what})" if collected.notes else ""
         raise UserError(f"report: no rows below {root}{why}; `robnas fit --runs {root} …` or `robnas study` makes some")
@@ -89,13 +90,12 @@ def collect(root: Path, progress: Progress = silent) -> Collected:
 
 
 @contextmanager
-def _lasting() -> Iterator[None]:
-    """What is made within stays to the end, and has no cycles: to look for garbage among 100,000 rows took a quarter of a report's time."""
+def _untidied() -> Iterator[None]:
+    """Rows and figures stay to the end, and are thousands of objects: to look for garbage among them took a quarter of the time."""
     watched = gc.isenabled()
     gc.disable()
     try:
         yield
-        gc.freeze()
     finally:
         if watched:
             gc.enable()

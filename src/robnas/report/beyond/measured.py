@@ -43,15 +43,20 @@ class Measured(NamedTuple):
 def dataset_of(collected: Collected) -> str:
     """The data set on which most models were attacked; "" where none was."""
     models: dict[str, set[Who]] = {}
-    for found in collected.rows:
-        if found.row.kind == "attack" and found.row.value is not None:
+    for found in collected.select(kind="attack"):
+        if found.row.value is not None:
             models.setdefault(found.dataset, set()).add(who(found))
     return max(sorted(models), key=lambda dataset: len(models[dataset]), default="")
 
 
 def vulnerabilities(collected: Collected, dataset: str) -> list[Measured]:
-    """One for each attack and goal, the mean over what it was swept over (ε, rates, budgets). Those that tell no models apart are "
-    "left out."""
+    """One for each attack and goal, the mean over what it was swept over (ε, rates, budgets). Those that tell no models apart are left
+    out.
+    """
+    return collected.once(("vulnerabilities", dataset), lambda: _vulnerabilities(collected, dataset))
+
+
+def _vulnerabilities(collected: Collected, dataset: str) -> list[Measured]:
     rows = [f for f in collected.select(kind="attack", metric=tuple(METRICS), dataset=dataset) if names.plain(f.row.plugin) != "knockoff"]
     stolen = thefts.of_victims(collected, collected.select(plugin="knockoff", metric="ace", dataset=dataset))
     rows += [thefts.of_victim(pair) for pair in stolen]

@@ -28,6 +28,10 @@ class Robust(NamedTuple):
 
 def robust_accuracy(collected: Collected) -> Robust | None:
     """Of untargeted attacks inside a ball; of the radii that most models have that whose robust accuracies lie farthest apart."""
+    return collected.once("robust accuracy", lambda: _robust_accuracy(collected))
+
+
+def _robust_accuracy(collected: Collected) -> Robust | None:
     rows = [
         f
         for f in collected.select(metric="robust_accuracy", kind="attack")

@@ -11,7 +11,7 @@ import numpy as np
 from robnas.report import names, style
 from robnas.report.collected import Collected, Found
 from robnas.report.exhibit import Entry, Exhibit, Table
-from robnas.report.paper.over_seeds import Who, Worth, crowded, of_setting, over_seeds, settings, titled
+from robnas.report.paper.over_seeds import Who, Worth, crowded, over_seeds, settings, titled
 
 KEY, LABEL, TITLE = "fig-12", "Fig. 12", "Gradient variance before and after training"
 METRICS = {
@@ -44,17 +44,19 @@ Panel = tuple[tuple[str, str], Condition, str]
 
 def exhibit(collected: Collected) -> Exhibit:
     """Var(g) on a logarithmic axis, a panel a condition; in all, and per parameter."""
-    rows = [found for found in collected.select(plugin="gradient_variance", metric=tuple(METRICS)) if condition(found) is not None]
+    rows = [row for row in collected.select(plugin="gradient_variance", metric=tuple(METRICS)) if condition(row) is not None]
     if not rows:
         return Exhibit(KEY, LABEL, TITLE, "", missing=NEEDS)
+    panels: dict[Panel, list[Found]] = {}
+    for row in rows:
+        if (when := condition(row)) is not None:
+            panels.setdefault(((row.dataset, row.row.protocol), when, row.row.metric), []).append(row)
     found = {
         (setting, when, metric): worth
         for setting in settings(rows)
-        for when in sorted(set(filter(None, map(condition, of_setting(rows, setting)))), reverse=True)
+        for when in sorted({w for s, w, _ in panels if s == setting}, reverse=True)
         for metric in METRICS
-        if (
-            worth := over_seeds([f for f in of_setting(rows, setting) if condition(f) == when and f.row.metric == metric], logarithmic=True)
-        )
+        if (worth := over_seeds(panels.get((setting, when, metric), ()), logarithmic=True))
     }
     shown = settings(rows)[0]
     return Exhibit(KEY, LABEL, TITLE, _caption(rows, found, shown), _figure(found, shown), _table(found), _missing(found, shown))

@@ -62,8 +62,12 @@ def variants(collected: Collected, rows: Iterable[Found], over: Collection[str] 
 
 def trainings(collected: Collected) -> dict[str, str]:
     """Place of a run folder → protocol and data of its training; models that were trained in another way are another sample."""
-    rows = collected.select(metric="accuracy", kind="train")
-    return {found.place: f"{found.row.protocol} {in_order(found.params)}" for found in rows}
+
+    def make() -> dict[str, str]:
+        rows = collected.select(metric="accuracy", kind="train")
+        return {found.place: f"{found.row.protocol} {in_order(found.params)}" for found in rows}
+
+    return collected.once("trainings", make)
 
 
 def nearest(found: Sequence[Variant], near: Near = lambda row: 0.0) -> dict[tuple[str, str], Variant]:
