@@ -112,7 +112,7 @@ def _trained(verb: str, rest: list[str]) -> None:
         return
     cli.arguments.print_config = False
     there = {"of_export": lambda *_: BASE, "beginning": lambda *_: BASE, "of_victim": lambda *_: {"data": BASE["data"]}}
-    with mock.patch.multiple(evaluated_config, **there), mock.patch.object(cli.parser, "dump", lambda *_, **__: f"{verb}: {{}}"):
+    with mock.patch.multiple(evaluated_config, **there), mock.patch.object(cli.parser, "dump", return_value=f"{verb}: {{}}"):
         CLI.parse_arguments(cli, cli.parser, {"subcommand": verb})
 
 

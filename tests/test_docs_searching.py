@@ -14,13 +14,14 @@ CPU = " --wandb=off --trainer.accelerator=cpu"
 FIT = CPU + " --trainer.max_epochs=1 --trainer.limit_train_batches=2 --trainer.limit_val_batches=1"
 RUNS = {
     "searches": "fit --config darts.yaml --config digits.yaml --model.layers=3" + FIT,
-    "classify": "fit --config classify.yaml --config digits.yaml --model.network=resnet" + FIT,
+    "classify": "fit --config classify.yaml --config digits.yaml --model.network=resnet --trainer.max_epochs=3" + CPU,
     "other": "fit --config classify.yaml --config digits.yaml --model.network=vgg --experiment=other" + FIT,
 }
-"""What a page calls RUN, and other models beside it."""
+"""What a page calls RUN, and other models beside it; the one that is exported has to know something."""
 SMALL = {
     "common": " --attacks.common.steps=1 --attacks.common_least.steps=1",
     "transfer": " --attacks.transfer.attack.steps=1 --attacks.transfer_least.attack.steps=1",
+    "drnas": " --trainer.max_epochs=4",  # of two stages, each with a warm-up
     "ntk": " --probes.ntk.n_samples=8 --probes.ntk.batch=4",
 }
 """Config of a command → flags that make it take a moment."""
@@ -38,7 +39,7 @@ def made_small(told):
     if verb == "fit" and "digits" not in told:
         return f"{told} --print_config"  # CIFAR10
     if verb == "fit":
-        small = "".join(flags for name, flags in SMALL.items() if f"/{name}.yaml" in told)
+        small = "".join(flags for name, flags in SMALL.items() if f"{name}.yaml" in told)
         return told + FIT + small + (" --model.options.layers=3" if "classify" in told else " --model.layers=3")
     if verb == "attack":
         small = "".join(flags for name, flags in SMALL.items() if f"{name}.yaml" in told)
