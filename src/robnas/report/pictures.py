@@ -98,7 +98,7 @@ def _cores() -> int:
 
 def serve(read: BinaryIO, write: BinaryIO) -> None:
     """The other process: a figure and its name → its SVG, None where it cannot be drawn; until nothing more comes."""
-    gc.set_threshold(50_000, 20, 20)  # a figure is thousands of objects, none of them garbage before it is drawn
+    gc.disable()  # a figure is thousands of objects, and to look for garbage among them takes as long as to unpickle them
     import matplotlib.backends.backend_svg
     import matplotlib.figure  # noqa: F401  # while the first process reads rows
 

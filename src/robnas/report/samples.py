@@ -159,11 +159,12 @@ class Samples:
                 point = json.dumps([found.params.get(name) for name in measure.over]) if measure.over else "[]"
                 cells.setdefault((model, (found.row.search_seed, found.row.train_seed)), {}).setdefault(point, []).append(found)
         counted = Counter(point for points in cells.values() for point in points)
-        shared = {point for point, n in counted.items() if n == max(counted.values())}
+        most = max(counted.values(), default=0)
+        shared = [point for point, n in counted.items() if n == most]  # in order: a sum's last digit hangs on it
         values: dict[str, list[float]] = {}
         families: dict[str, str] = {}
         for (model, (search, _)), points in cells.items():
-            if shared <= set(points):
+            if points.keys() >= set(shared):
                 name = f"{model.title} {search}" if self.variants and search is not None else model.title
                 families[name] = names.plain(model.model) if self.variants else model.family
                 values.setdefault(name, []).append(_value(measure, {point: points[point] for point in shared}))
