@@ -62,6 +62,7 @@ def heat_map(
     axes = figure.subplots()
     seen = np.where([[shown(i, j) for j in range(len(columns))] for i in range(len(rows))], found.tau, np.nan)
     image = axes.imshow(seen, cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto")
+    inside: dict[str, Any] = {"ha": "center", "va": "center", "in_layout": False}
     for i in range(len(rows)):
         for j in range(len(columns)):
             if not shown(i, j):
@@ -71,18 +72,9 @@ def heat_map(
                 continue
             colour = "white" if abs(found.tau[i, j]) > 0.65 else style.INK
             bold = abs(found.tau[i, j]) > chance
-            axes.text(
-                j,
-                i - 0.16,
-                signed(found.tau[i, j]),
-                ha="center",
-                va="center",
-                fontsize=8,
-                color=colour,
-                weight="bold" if bold else "normal",
-            )
+            axes.text(j, i - 0.16, signed(found.tau[i, j]), fontsize=8, color=colour, weight="bold" if bold else "normal", **inside)
             interval = f"{signed(found.low[i, j])} … {signed(found.high[i, j])}"
-            axes.text(j, i + 0.24, interval, ha="center", va="center", fontsize=5.5, color=colour)
+            axes.text(j, i + 0.24, interval, fontsize=5.5, color=colour, **inside)
     axes.set_yticks(range(len(rows)), [m.title for m in rows], fontsize=style.SMALL)
     axes.set_xticks(range(len(columns)), [m.title for m in columns], fontsize=style.SMALL, rotation=35, ha="left", rotation_mode="anchor")
     axes.xaxis.tick_top()
