@@ -10,7 +10,7 @@ from robnas.report.write import report
 from robnas.study import command, file
 from robnas.study.plan import Plan
 
-MODELS = ("darts", "enas", "densenet", "resnet", "darts_iii")
+MODELS = ("darts", "densenet", "resnet", "darts_iii")
 SMALLER = {
     "max_epochs": 1,
     "max_inputs": 16,
@@ -36,6 +36,7 @@ def made_small(study):
                 for name, value in flags.items():
                     small = SMALLER.get(name.rpartition(".")[2], value)
                     flags[name] = [64, 128] if "budget" in name and isinstance(value, list) else small
+    study["trainings"]["clean"]["seeds"] = [0]
     study["searches"]["darts_iii"]["flags"] |= {"trainer.limit_train_batches": 2}
     study["attacks"]["scores"]["flags"] |= {"attacks.nes_most.steps": 1, "attacks.nes_least.steps": 1}
     return study
@@ -45,7 +46,7 @@ def made_small(study):
 def test_the_quickstart_ends_in_a_report_without_an_empty_section(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = tmp_path / "small.yaml"
-    small.write_text(yaml.safe_dump(made_small(read_file(file.find("quickstart.yaml")))))
+    small.write_text(yaml.safe_dump(made_small(read_file(file.find("quickstart.yaml"))), sort_keys=False))
     assert command.main([str(small), "--out=study"]) == 0
     plan = Plan.read(tmp_path / "study")
     assert plan is not None
