@@ -278,7 +278,9 @@ class Collected:
 
     @cached_property
     def _by_identity(self) -> dict[str, tuple[str, str]]:
-        return {found.run.identity: (found.model, found.family) for found in self.rows if found.model and found.run.identity}
+        """Of trained networks: a search is nobody's victim, though a thief may name it beside the network that is made of its cell."""
+        trained = (found for found in self.rows if found.model and found.row.kind != "search")
+        return {found.run.identity: (found.model, found.family) for found in trained if found.run.identity}
 
     def _plan(self) -> dict[str, Any]:
         path = self.root / "plan.json"
