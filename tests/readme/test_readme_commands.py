@@ -15,6 +15,8 @@ REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 COMMANDS = [line.partition("robnas ")[2] for kind, text in BLOCKS if not kind for line in text.splitlines() if "robnas " in line]
+FIRST = next(number for number, command in enumerate(COMMANDS) if command.startswith("fit"))
+"""Makes the run folders that the others are about; what stands before it is only looked at."""
 
 ANYWHERE = " --wandb=off --trainer.accelerator=cpu"
 QUICK = ANYWHERE + " --trainer.max_epochs=1 --trainer.limit_train_batches=1"
@@ -90,7 +92,7 @@ def test_the_first_commands_are_the_ones_that_were_promised():
 @pytest.mark.filterwarnings("ignore:.*HopSkipJump", "ignore:hopskipjump")  # a network of one training step may know one class only
 @pytest.mark.parametrize("number", range(len(COMMANDS)))
 def test_a_command(number, place, capsys):
-    if number and not (place / "runs").exists():
+    if number > FIRST and not (place / "runs").exists():
         pytest.skip("the commands before it were not run")
     said = robnas(made_small(COMMANDS[number]), capsys)
     assert said.status == 0, (COMMANDS[number], said)
