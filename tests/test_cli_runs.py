@@ -185,7 +185,7 @@ def test_a_run_is_evaluated_without_the_search_that_it_came_from(capsys, place, 
     search = jobs.Job("f" * 40, "searched", place / "runs")
     search.start()
     (search.folder / "genotype.yaml").write_text(robnas("cell darts --out -", capsys).out)
-    (search.folder / "config.yaml").write_text("seed_everything: 5\n")
+    (search.folder / "config.yaml").write_text("seed_everything: 5\nmodel: {class_path: robnas.tasks.Search}\n")
     assert robnas(f"fit {CLASSIFY} --model.network=runs/searched/{search.name} --experiment=of_a_search", capsys).status == 0
     shutil.rmtree(search.folder)
     run = (place / "runs" / "of_a_search" / "latest").resolve()

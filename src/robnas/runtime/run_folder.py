@@ -209,7 +209,7 @@ def is_path(network: str) -> bool:
 
 
 def _search_seed(network: str) -> Any:
-    """Of the search whose run folder the network is; None where it is none."""
+    """Of the search whose run folder the network is, or that found the cell which a training keeps; None where there is none."""
     folder = Path(network).parent if network.endswith("/genotype.yaml") else network
     if (job := jobs.job_at(folder)) is None:
         return None
@@ -217,7 +217,10 @@ def _search_seed(network: str) -> Any:
         config = yaml.safe_load((job.folder / "config.yaml").read_text("utf-8"))
     except (OSError, yaml.YAMLError):
         return None
-    return config.get("seed_everything") if isinstance(config, dict) else None
+    if not isinstance(config, dict):
+        return None
+    searches = str((config.get("model") or {}).get("class_path", "")).endswith("Search")
+    return config.get("seed_everything") if searches else job.facts.get("search_seed")
 
 
 def commit() -> str | None:

@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,10 +51,18 @@ def connect(ray: Any, address: str | None, cores: int) -> bool:
                 if attempt + 1 == TRIES:
                     raise UserError(f"--executor ray: no cluster began on this machine: {' '.join(str(error).split())[:200]}") from error
     try:
+        _listens(address)
         ray.init(address, **quiet)
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"--ray-address {address}: no Ray cluster answers there: {' '.join(str(error).split())[:200]}") from error
     return True
+
+
+def _listens(address: str) -> None:
+    """Raises OSError where nobody does: Ray itself goes on trying for a quarter of an hour. Of a name such as "auto" it says so at once."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def room(nodes: Sequence[Mapping[str, float]], workers: int | None, threads: int | None, gpus: float) -> tuple[int, int]:

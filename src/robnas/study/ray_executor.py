@@ -199,6 +199,7 @@ class RayExecutor:
         what = f"{'node' if lost else 'worker'} lost in attempt {job.attempts}"
         self._note(job, f"robnas: {what}: {' '.join(str(error).split())[:1000]}\n".encode())
         if lost and job.attempts <= LOST:
+            _say(f"{job.id}: its node was lost; it goes on elsewhere")
             self._waiting.appendleft(job)
             return None
         return job.id, self._outcome(job, -9)
