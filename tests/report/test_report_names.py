@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from made_rows import Made
 
+from made_rows import Made
 from robnas.report import names
 from robnas.report.collected import Collected
 
