@@ -268,10 +268,10 @@ def _own(attacks: Sequence[Found], trained: Sequence[Found]) -> list[Found]:
 
 
 def _most_inputs(rows: Iterable[Found]) -> dict[tuple[str, str], list[Found]]:
-    """Model → of each of its runs the row of the most inputs: attacks of one run may be on fewer than others."""
-    best: dict[tuple[str, str], dict[tuple[str, str | None], Found]] = defaultdict(dict)
+    """Model → of the same weights the row of the most inputs: some attacks are on fewer than others."""
+    best: dict[tuple[str, str], dict[str, Found]] = defaultdict(dict)
     for found in rows:
-        own, run = best[who(found)], (found.place, found.row.victim)
+        own, run = best[who(found)], str(found.row.victim or found.place)
         if not found.treatment and (run not in own or (found.row.n or 0) > (own[run].row.n or 0)):
             own[run] = found
     return {pair: list(own.values()) for pair, own in best.items()}
