@@ -28,7 +28,9 @@ def attacked(root: Path, victim: str = "082cf24a", asr: float = 0.75, dataset: s
 
 def test_clean_accuracy_is_what_the_largest_attack_measured(tmp_path: Path) -> None:
     folder = attacked(tmp_path)
-    few = Row("clean_accuracy", 1.0, n=20, job="later", dataset="ImageFolder", model="Net", victim="082cf24a", protocol="sound", plugin="nes")
+    few = Row(
+        "clean_accuracy", 1.0, n=20, job="later", dataset="ImageFolder", model="Net", victim="082cf24a", protocol="sound", plugin="nes"
+    )
     Rows(folder.with_name("another") / "results.jsonl").write([few])  # a second command has a folder of its own, and is no second seed
     (matrix,) = matrices(Collected.read(tmp_path))
     assert matrix.table is not None
