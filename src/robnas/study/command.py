@@ -113,10 +113,12 @@ def _executor(options: Namespace, folder: Path, threads: int) -> Executor:
 
 def _report(folder: Path) -> None:
     """The page; that there is nothing to show yet ends nothing."""
+    from robnas.report.pictures import Pictures
     from robnas.report.write import report
 
     try:
-        written = report(folder)[0]
+        with Pictures() as pictures:
+            written = report(folder, pictures=pictures)[0]
         print(f"report: {written}")
     except UserError as error:
         print(f"robnas: no report: {error}", file=sys.stderr)
