@@ -311,8 +311,9 @@ def _shared(claim: Claim, samples: Samples) -> Iterator[Verdict]:
         nas, manual = (common.of_family(family).broken for family in ("nas", "manual"))
         found = paired(2 * nas.sum(0) >= len(nas), 2 * manual.sum(0) >= len(manual))
         yield Verdict(
-            *(claim.key, f"PGD, {fig_04.GOALS[goal]}: inputs that break half of a family", setting, 1),
-            *(found.value, found.low, found.high, "points", found.p),
+            *(claim.key, f"PGD, {fig_04.GOALS[goal]}: inputs that break half of a family", setting, 1, found.value, found.low, found.high),
+            unit="points",
+            p=found.p,
             matters=float(claim.more["matters"]),
             models=f"{len(nas)} NAS, {len(manual)} manual",
             few="" if found.n else "no input is eligible in all models",
