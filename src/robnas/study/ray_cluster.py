@@ -51,7 +51,7 @@ def connect(ray: Any, address: str | None, cores: int) -> bool:
                 if attempt + 1 == TRIES:
                     raise UserError(f"--executor ray: no cluster began on this machine: {' '.join(str(error).split())[:200]}") from error
     try:
-        _listens(address)
+        _listens(str(address))
         ray.init(address, **quiet)
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"--ray-address {address}: no Ray cluster answers there: {' '.join(str(error).split())[:200]}") from error
