@@ -13,7 +13,7 @@ import numpy as np
 from robnas.report import names, settings
 from robnas.report.collected import Collected, Found
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table, number
-from robnas.statistics import student
+from robnas.report.intervals import of_seeds
 
 MOST = 4
 """Settings of one attack that the matrix shows; of a sweep over more it shows the one in the middle, and a figure has them all."""
@@ -84,7 +84,11 @@ def exhibit(
     middle = ", ".join(f"{names.plugin(plugin)} (of {n})" for plugin, n in more.items())
     several = any("seeds" in entry.note for row in table.rows for entry in row if isinstance(entry, Cell))
     caption = (
-        ("Mean over seeds with Student's 95% interval of that mean; of one seed the 95% interval over inputs. " if several else "")
+        (
+            "Mean over seeds with Student's 95% interval of that mean, no narrower than theirs over inputs; of one seed that over inputs. "
+            if several
+            else ""
+        )
         + ("" if several else "Each number with its 95% interval over inputs. ")
         + "The strip below a number is that interval: percentages from 0 to 100, others from the column's lowest end to its highest. "
         "An arrow in a head points to where a model is easier to break. Hatched: not measured. "
@@ -230,7 +234,8 @@ def cell(rows: Sequence[Found], metric: str) -> Cell | None:
     low: float | None
     high: float | None
     if len(values) > 1:
-        bounds = student(values)
+        own = [(None, None) if found.low is None or found.high is None else (scale * found.low, scale * found.high) for found in rows]
+        bounds = of_seeds(values, own)
         bounded = (share and metric != "cad") or metric == "auc"
         low, high = (max(bounds[0], 0.0), min(bounds[1], scale)) if bounded else bounds
     else:

@@ -12,8 +12,8 @@ import numpy as np
 from robnas.report import names
 from robnas.report.collected import Found
 from robnas.report.exhibit import Cell
+from robnas.report.intervals import of_seeds
 from robnas.report.style import Mark
-from robnas.statistics import student
 
 
 class Who(NamedTuple):
@@ -40,7 +40,8 @@ class Who(NamedTuple):
 
 
 class Worth(NamedTuple):
-    """value: mean over seeds; NaN where there is none. low, high: Student's 95% interval over seeds; of one seed its own, over inputs.
+    """value: mean over seeds; NaN where there is none. low, high: Student's 95% interval over seeds, no narrower than theirs over inputs;
+    of one seed its own, over inputs.
 
     each: a value a seed. n: inputs of a seed. reduced: why it is not at the paper's size, "" where it is. flags: of its rows.
     places: of the run folders that it is from.
@@ -125,7 +126,7 @@ def _worth(seeds: Sequence[Sequence[Found]], logarithmic: bool, bounds: tuple[fl
     low: float | None
     high: float | None
     if len(each) > 1:
-        low, high = (float(back(end)) for end in student(into(each)))
+        low, high = (float(back(end)) for end in of_seeds(into(each).tolist(), [_ends(found, logarithmic) for found in every]))
     elif len(every) == 1:
         low, high = every[0].low, every[0].high
     else:  # several rows of one seed: no interval of theirs is that of their mean
@@ -136,6 +137,12 @@ def _worth(seeds: Sequence[Sequence[Found]], logarithmic: bool, bounds: tuple[fl
     reduced = next((found.reduced for found in every if found.reduced), "")
     places = tuple(dict.fromkeys(found.place for found in every))
     return Worth(float(back(np.mean(into(each)))), low, high, tuple(each), every[0].row.n, reduced, flags, places)
+
+
+def _ends(found: Found, logarithmic: bool) -> tuple[float | None, float | None]:
+    if not logarithmic or found.low is None or found.high is None:
+        return found.low, found.high
+    return (math.log(found.low), math.log(found.high)) if found.low > 0 else (None, None)
 
 
 def settings(rows: Iterable[Found]) -> list[tuple[str, str]]:
