@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from robnas.jobs import identity
+from robnas.identity import identity_of
 from robnas.report.names import MODELS
 from robnas.results import Row
 from robnas.statistics import wilson
@@ -58,7 +58,7 @@ def jobs(model: str, dataset: str, protocol: str, seed: int) -> Iterator[tuple[s
     lot = random.Random(f"{model} {dataset} {protocol} {seed}")
     family = "manual" if model in MANUAL else "nas"
     weak = (0.1 if family == "nas" else 0.0) + random.Random(model).uniform(-0.1, 0.1)
-    who = identity({"of": [model, dataset, protocol, seed]})
+    who = identity_of({"of": [model, dataset, protocol, seed]})
     command = ["robnas", "fit", "--config", "classify.yaml", f"--model.network={model}", f"--seed_everything={seed}"]
     same: dict[str, Any] = {
         "dataset": dataset,
@@ -100,17 +100,17 @@ def jobs(model: str, dataset: str, protocol: str, seed: int) -> Iterator[tuple[s
     yield "classify", {"identity": who, "command": command}, trained
 
     for rate in (0.05, 0.1, 0.2, 0.4):
-        job = identity({"flipped": [who, rate]})
+        job = identity_of({"flipped": [who, rate]})
         params = {"rate": rate, "flips": "uniform", "clean": f"runs/classify/{who[:12]}"}
         more = {"job": job[:12], "victim": job[:12], "params": params, "access": "training", "name": f"{model} + label_flip"}
         note = {"identity": job, "command": command, "upstream": {params["clean"]: who}}
         yield "label_flip", note, [row("attack", "labelflip", "cad", rate * (0.4 - weak) + lot.gauss(0, 0.01), **more)]
-    job = identity({"trojan": who})
+    job = identity_of({"trojan": who})
     more = {"job": job[:12], "victim": job[:12], "params": {"neurons": 2, "target": 0}, "access": "training", "name": f"{model} + trojannn"}
     hit = [row("attack", "trojannn", "asr", 0.9 + weak, **more), row("attack", "trojannn", "cad", 0.02 + lot.gauss(0, 0.005), **more)]
     yield "trojannn", {"identity": job, "command": command, "upstream": {f"runs/classify/{who[:12]}": who}}, hit
     for budget in (1000, 2000, 4000, 8000, 16000):
-        job = identity({"stolen": [who, budget]})
+        job = identity_of({"stolen": [who, budget]})
         params = {"strategy": "adaptive", "budget": budget, "victim": who[:12]}
         more = {"job": job[:12], "victim": job[:12], "params": params, "access": "training", "name": f"{model} + knockoff"}
         note = {"identity": job, "command": command, "upstream": {f"runs/classify/{who[:12]}": who}}

@@ -9,6 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 from robnas import atomic, jobs
+from robnas.identity import identity_of
 from robnas.results import Row, Rows
 
 
@@ -55,7 +56,7 @@ def hold():
 
 def _fit(flags, going_on):
     """`epochs` of `pause` seconds, each of which counts what is in the checkpoint up by one."""
-    job = jobs.Job(jobs.identity({"name": flags["name"], "config": flags.get("config", "")}), "classify", Path(flags["runs"]))
+    job = jobs.Job(identity_of({"name": flags["name"], "config": flags.get("config", "")}), "classify", Path(flags["runs"]))
     job.acquire()
     job.enter()
     if job.state() == "finished":

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from robnas import jobs
 from robnas.data import membership
 from robnas.data.base import ImageData, Images
+from robnas.identity import identity_of
 from small_victims import convolutional
 
 QUIET = {"enable_progress_bar": False, "enable_checkpointing": False, "accelerator": "cpu", "logger": False, "precision": "64-true"}
@@ -49,7 +50,7 @@ def network(seed: int) -> nn.Module:
 
 def run(root, seed: int, experiment: str = "classify", members: float = 0.5, finished: bool = True, **arguments):
     """→ the folder of a run that was trained on members drawn with `seed`."""
-    job = jobs.Job(jobs.identity({"seed": seed, "members": members}), experiment, root)
+    job = jobs.Job(identity_of({"seed": seed, "members": members}), experiment, root)
     job.start()
     ours = data(seed, members)
     membership.write(job.folder, ours.membership(), members, seed)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from robnas import jobs
+from robnas.identity import identity_of
 
 
 def main(argv):
@@ -19,7 +20,7 @@ def main(argv):
     print("err of", name, file=sys.stderr)
     os.system(f"echo child of {name}")
     if verb in ("job", "fail_once"):
-        jobs.Job(jobs.identity({"name": name}), "some", folder).enter()
+        jobs.Job(identity_of({"name": name}), "some", folder).enter()
     if verb == "where":
         (folder / name).write_text(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {'torch' in sys.modules}")
     if verb == "environment":

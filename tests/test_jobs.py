@@ -15,7 +15,8 @@ import pytest
 
 from robnas import jobs, locks
 from robnas.errors import UserError
-from robnas.jobs import Job, identity
+from robnas.identity import identity_of, upstream_of
+from robnas.jobs import Job
 
 CONFIG = {
     "seed_everything": 0,
@@ -68,7 +69,7 @@ def changed(path, value):
     ],
 )
 def test_where_and_under_whose_eyes_a_job_runs_is_not_what_it_is(path, value):
-    assert identity(changed(path, value)) == identity(CONFIG)
+    assert identity_of(changed(path, value)) == identity_of(CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -87,23 +88,23 @@ def test_where_and_under_whose_eyes_a_job_runs_is_not_what_it_is(path, value):
     ],
 )
 def test_what_affects_the_result_makes_another_job(path, value):
-    assert identity(changed(path, value)) != identity(CONFIG)
+    assert identity_of(changed(path, value)) != identity_of(CONFIG)
 
 
 def test_the_order_of_keys_and_the_kind_of_sequence_do_not_matter():
-    assert identity(dict(reversed(CONFIG.items()))) == identity(CONFIG)
-    assert identity(changed("data.init_args.mean", (0.5, 0.5))) == identity(changed("data.init_args.mean", [0.5, 0.5]))
+    assert identity_of(dict(reversed(CONFIG.items()))) == identity_of(CONFIG)
+    assert identity_of(changed("data.init_args.mean", (0.5, 0.5))) == identity_of(changed("data.init_args.mean", [0.5, 0.5]))
 
 
 def test_identity_is_stable_over_releases():
     """Changing what is hashed orphans every run folder there is: do so knowingly, and say it in the change log."""
     text = '{"config":{"model":{"init_args":{"gamma":0.5}},"seed_everything":0},"foreign":{},"upstream":[]}'
-    assert identity({"seed_everything": 0, "model": {"init_args": {"gamma": 0.5}}}) == blake2b(text.encode(), digest_size=20).hexdigest()
+    assert identity_of({"seed_everything": 0, "model": {"init_args": {"gamma": 0.5}}}) == blake2b(text.encode(), digest_size=20).hexdigest()
 
 
 def test_upstream_and_foreign_digests_count():
-    assert len({identity(CONFIG), identity(CONFIG, ["a"]), identity(CONFIG, ["b"]), identity(CONFIG, (), {"data": "a"})}) == 4
-    assert identity(CONFIG, ["a", "b"]) == identity(CONFIG, ["b", "a"])
+    assert len({identity_of(CONFIG), identity_of(CONFIG, ["a"]), identity_of(CONFIG, ["b"]), identity_of(CONFIG, (), {"data": "a"})}) == 4
+    assert identity_of(CONFIG, ["a", "b"]) == identity_of(CONFIG, ["b", "a"])
 
 
 def test_a_run_folder_counts_by_its_job_whatever_it_is_called(tmp_path):
@@ -112,36 +113,36 @@ def test_a_run_folder_counts_by_its_job_whatever_it_is_called(tmp_path):
     search.mark_finished()
     other = Job("b" * 40, "search", tmp_path / "other")
     other.start()
-    as_folder = identity(changed("model.init_args.network", str(search.folder)))
-    assert identity(changed("model.init_args.network", str(tmp_path / "search" / "latest"))) == as_folder
-    assert identity(changed("model.init_args.network", str(other.folder))) != as_folder
-    assert identity(changed("model.init_args.network", "darts")) != as_folder
-    assert jobs.upstream(changed("model.init_args.network", str(search.folder))) == {str(search.folder): "a" * 40}
+    as_folder = identity_of(changed("model.init_args.network", str(search.folder)))
+    assert identity_of(changed("model.init_args.network", str(tmp_path / "search" / "latest"))) == as_folder
+    assert identity_of(changed("model.init_args.network", str(other.folder))) != as_folder
+    assert identity_of(changed("model.init_args.network", "darts")) != as_folder
+    assert upstream_of(changed("model.init_args.network", str(search.folder))) == {str(search.folder): "a" * 40}
 
 
 def test_a_file_counts_by_its_content(tmp_path):
     a, b = tmp_path / "a.ckpt", tmp_path / "b.ckpt"
     a.write_bytes(b"weights")
     b.write_bytes(b"weights")
-    before = identity(changed("model.init_args.weights", str(a)))
-    assert identity(changed("model.init_args.weights", str(b))) == before
+    before = identity_of(changed("model.init_args.weights", str(a)))
+    assert identity_of(changed("model.init_args.weights", str(b))) == before
     a.write_bytes(b"other weights")
-    assert identity(changed("model.init_args.weights", str(a))) != before
+    assert identity_of(changed("model.init_args.weights", str(a))) != before
 
 
 def test_a_class_of_another_package_counts_by_its_source(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "my_searcher.py").write_text("class Mine: ...\n")
     config = changed("model.init_args.searcher.class_path", "my_searcher.Mine")
-    before = identity(config)
-    assert identity(config) == before
+    before = identity_of(config)
+    assert identity_of(config) == before
     (tmp_path / "my_searcher.py").write_text("class Mine:\n    better = True\n")
-    assert identity(config) != before
+    assert identity_of(config) != before
 
 
 def test_a_value_that_is_not_plain_is_a_bug():
     with pytest.raises(TypeError, match=r"model\.init_args\.space: a configuration has plain values, not object"):
-        identity(changed("model.init_args.space", object()))
+        identity_of(changed("model.init_args.space", object()))
 
 
 # Folder and state

@@ -9,7 +9,7 @@ import pytest
 
 from robnas.__main__ import main
 from robnas.errors import UserError
-from robnas.jobs import identity
+from robnas.identity import identity_of
 from robnas.report import exhibit as exhibits
 from robnas.report.collected import Collected
 from robnas.report.compare import changes, compare
@@ -27,7 +27,7 @@ EVIL = '<script>alert("1")</script>&'
 
 def lay(root: Path, model: str, asr: float, family: str = "nas", seed: int = 0, experiment: str = "classify", **more: object) -> Path:
     """A run folder with a training's row and an attack's."""
-    job = identity({"of": [model, seed]})[:12]
+    job = identity_of({"of": [model, seed]})[:12]
     folder = root / experiment / job
     same = {"job": job, "dataset": "Digits", "model": model, "family": family, "train_seed": seed, "protocol": "sound", **more}
     attack = {"kind": "attack", "plugin": "pgd", "params": {"eps": 8 / 255, "goal": "untargeted"}, "access": "white", "attack_seed": 0}

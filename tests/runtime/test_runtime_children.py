@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule
 
-from robnas import jobs
+from robnas.identity import identity_of
 from robnas.runtime import children
 from robnas.runtime.children import Children
 from robnas.runtime.trainer import Trainer
@@ -30,7 +30,7 @@ def alive(pid):
 
 def test_run_folders_come_back_and_processes_stay_warm(made, tmp_path):
     found = made([["job", tmp_path, "a"], ["job", tmp_path, "b"]], workers=2)
-    assert found == [tmp_path / "some" / jobs.identity({"name": name})[:12] for name in "ab"]
+    assert found == [tmp_path / "some" / identity_of({"name": name})[:12] for name in "ab"]
     made([["where", tmp_path, "c"]])
     pid, threads, _ = (tmp_path / "c").read_text().split()
     assert threads == "1"

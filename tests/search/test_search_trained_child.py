@@ -8,8 +8,8 @@ from random import Random
 import pytest
 import yaml
 
-from robnas import jobs
 from robnas.errors import UserError
+from robnas.identity import identity_of
 from robnas.search.evaluator import Evaluator, Scene
 from robnas.search.trained_child import TrainedChild, last_accuracy
 from robnas.space.genotype import Genotype
@@ -153,5 +153,5 @@ def test_how_many_at_a_time_is_not_part_of_a_search():
     def search(**arguments):
         return {"model": {"class_path": "SampledSearch", "init_args": {"evaluator": {"class_path": "x", "init_args": arguments}}}}
 
-    assert jobs.identity(search(workers=1)) == jobs.identity(search(workers=2)) == jobs.identity(search())
-    assert jobs.identity(search(epochs=1)) != jobs.identity(search(epochs=2))
+    assert identity_of(search(workers=1)) == identity_of(search(workers=2)) == identity_of(search())
+    assert identity_of(search(epochs=1)) != identity_of(search(epochs=2))

@@ -20,6 +20,7 @@ import pytest
 
 from robnas import jobs, locks
 from robnas.errors import UserError
+from robnas.identity import identity_of
 from robnas.results import Rows
 from robnas.study import command, ray_cluster, ray_executor
 from robnas.study.courier import Courier
@@ -130,7 +131,7 @@ def worker(tmp_path, monkeypatch):
 
 
 FIT = ["fit", "--name=a", "--runs=runs/s", "--epochs=3", "--ckpt_path", "last"]
-NAME = "classify/" + jobs.identity({"name": "a", "config": ""})[:12]
+NAME = "classify/" + identity_of({"name": "a", "config": ""})[:12]
 
 
 def test_a_job_leaves_its_folder_in_the_store_for_the_next_node(worker, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from test_study_file import study
 
 from robnas import jobs
+from robnas.identity import identity_of
 from robnas.results import STUDY, Row, Rows
 from robnas.study import graph
 from robnas.study.executor import Outcome, going_on
@@ -44,7 +45,7 @@ class Fake:
         log.write_text("fine\n")
         job = None
         if argv[0] == "fit":
-            job = jobs.Job(jobs.identity({"argv": list(argv)}), "some", self.folder)
+            job = jobs.Job(identity_of({"argv": list(argv)}), "some", self.folder)
             job.start()
             job.mark_finished()
         return [(id, Outcome(tuple(argv), 0, log, 2.0, folder=job and job.folder))]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robnas import atomic
 from robnas.errors import UserError, require, short
-from robnas.jobs import file_digest
+from robnas.identity import file_digest
 from robnas.models import export_config
 from robnas.models.build import ARCHITECTURE, with_weights
 from robnas.models.normalize import Normalized

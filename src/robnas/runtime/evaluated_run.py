@@ -10,6 +10,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from robnas import atomic, jobs, plugins
 from robnas.attacks.training import TrainingAttack
 from robnas.errors import UserError
+from robnas.identity import file_digest
 from robnas.results import versions
 from robnas.runtime import run_folder
 from robnas.runtime.run_folder import Run
@@ -39,7 +40,7 @@ def _model_of_the_config(verb: str, config: dict[str, Any], model: LightningModu
     if path is not None and not Path(path).is_file():
         raise UserError(f"ckpt_path: there is no checkpoint {path!r}")
     path = path and str(Path(path).resolve())  # `latest` may be another folder in a moment
-    job = _job(config, model, data, verb, {"checkpoint": jobs.file_digest(Path(path))} if path else {})
+    job = _job(config, model, data, verb, {"checkpoint": file_digest(Path(path))} if path else {})
     run = Run(job, config, path, evaluation=True, provenance=run_folder.provenance(job, config, data))
     if run_folder.is_first_rank():
         run.before = job.facts

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import Logger
 
 from robnas import atomic, jobs, plugins
 from robnas.errors import UserError
+from robnas.identity import file_digest, identity_of, upstream_of
 from robnas.jobs import Job
 from robnas.models.build import GROUP
 from robnas.results import versions
@@ -101,7 +102,7 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, model: Any = None, a
     job = Job(identity(config, data, model), config.get("experiment") or "run", root)
     if wanted not in (None, "last") and Path(wanted).is_file():
         if not _is_inside(wanted, job.folder):  # weights from elsewhere make another result
-            job = Job(identity(config, data, model, {"checkpoint": jobs.file_digest(Path(wanted))}), job.experiment, root)
+            job = Job(identity(config, data, model, {"checkpoint": file_digest(Path(wanted))}), job.experiment, root)
         elif overwrite:
             raise UserError(f"--overwrite would remove {wanted}, from which to go on: leave one of the two out")
     if first and (job.state() != "finished" or overwrite):
@@ -121,7 +122,7 @@ def prepare(config: Mapping[str, Any], *, data: Any = None, model: Any = None, a
                 job.clear(keep=() if overwrite else jobs.ANSWERED)
             description = getattr(model, "description", None) or {}
             known = {"network": description.get("name"), "search_seed": provenance(job, config)["search_seed"]}
-            facts = {"upstream": jobs.upstream(config), "versions": versions(), **{k: v for k, v in known.items() if v is not None}}
+            facts = {"upstream": upstream_of(config), "versions": versions(), **{k: v for k, v in known.items() if v is not None}}
             job.start(command=["robnas", *(sys.argv[1:] if argv is None else argv)], **facts)
             if is_path(network_of(config)) and "genotype" in description:
                 atomic.write(job.folder / "genotype.yaml", Genotype.from_dict(description["genotype"]).to_yaml())
@@ -156,7 +157,7 @@ def identity(config: Mapping[str, Any], data: Any = None, model: Any = None, for
         if network_of(config) and jobs.job_at(network_of(config)) is None:
             arguments = {key: value for key, value in config["model"]["init_args"].items() if key != "network"}
             config = {**config, "model": {**config["model"], "init_args": arguments}}
-    return jobs.identity(config, foreign=counted)
+    return identity_of(config, foreign=counted)
 
 
 def existing(folder: str | Path, checkpoint: str = "last") -> Run:

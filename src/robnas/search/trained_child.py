@@ -10,6 +10,7 @@ import yaml
 
 from robnas import atomic, collectives, jobs
 from robnas.errors import UserError, require
+from robnas.identity import identity_of
 from robnas.search.evaluator import Evaluator, Scene, canonical
 from robnas.space.genotype import Genotype
 
@@ -76,7 +77,7 @@ class TrainedChild(Evaluator):
         assert scene.jobs is not None
         assert scene.config is not None
         children = [self.child(genotype, scene.config) for genotype in genotypes]
-        files = [scene.folder / "children" / f"{jobs.identity(child)[:12]}.yaml" for child in children]
+        files = [scene.folder / "children" / f"{identity_of(child)[:12]}.yaml" for child in children]
         for file, child in zip(files, children, strict=True):
             atomic.write(file, yaml.safe_dump(child, sort_keys=False, allow_unicode=True, width=120))
         folders = scene.jobs([["fit", "--config", str(file)] for file in files], self.workers)

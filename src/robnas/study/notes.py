@@ -9,6 +9,7 @@ from pathlib import Path
 from robnas import atomic, jobs
 from robnas.configuration import files
 from robnas.errors import UserError
+from robnas.identity import file_digest, identity_of
 from robnas.study.executor import Outcome
 
 
@@ -63,8 +64,8 @@ class Notes:
             if os.sep in value and (job := jobs.job_at(value)) is not None:
                 built_on.append(f"{job.identity} {job.facts.get('created')}")
             elif (path := _file_of(value, before)) is not None:
-                built_on.append(jobs.file_digest(path))
-        return self.study / ".pool" / f"{jobs.identity({'argv': [f'{word} ' for word in counted]}, built_on)[:16]}.done"
+                built_on.append(file_digest(path))
+        return self.study / ".pool" / f"{identity_of({'argv': [f'{word} ' for word in counted]}, built_on)[:16]}.done"
 
 
 def _file_of(value: str, before: str) -> Path | None:

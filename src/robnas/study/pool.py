@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from robnas import atomic, jobs
 from robnas.errors import require
+from robnas.identity import identity_of
 from robnas.study.executor import Outcome, going_on
 
 LAUNCHERS = ("MASTER_", "TORCHELASTIC_", "SLURM_", "LSB_", "JSM_", "PL_", "LOCAL_", "GROUP_", "ROLE_", "NODE_RANK", "WORLD_SIZE", "RANK")
@@ -187,7 +188,7 @@ class Pool:
 
     def log(self, argv: Sequence[str]) -> Path:
         """What a command printed, over all its attempts."""
-        return self.folder / f"{jobs.identity({'argv': [f'{word} ' for word in argv]})[:12]}.log"
+        return self.folder / f"{identity_of({'argv': [f'{word} ' for word in argv]})[:12]}.log"
 
     def done(self, argv: Sequence[str]) -> bool:
         """Whether it came to a good end before, with the same files and run folders. A `fit` is asked itself: it knows its folder."""
@@ -195,7 +196,7 @@ class Pool:
 
     def _note(self, argv: Sequence[str]) -> Path:
         runs = [str(job.facts.get("created")) for word in argv if (job := jobs.job_at(word)) is not None]  # not one that was made anew
-        return self.folder / f"{jobs.identity({'argv': list(argv)}, runs)[:12]}.json"
+        return self.folder / f"{identity_of({'argv': list(argv)}, runs)[:12]}.json"
 
     def _remember(self, outcome: Outcome) -> None:
         if outcome.good and outcome.argv[:1] != ("fit",):

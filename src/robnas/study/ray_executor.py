@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from robnas import jobs
 from robnas._version import __version__
 from robnas.errors import UserError, require
+from robnas.identity import identity_of
 from robnas.study import ray_cluster
 from robnas.study.courier import Courier
 from robnas.study.executor import Outcome, going_on
@@ -263,7 +263,7 @@ class RayExecutor:
 
 
 def _name(argv: Sequence[str]) -> str:
-    return jobs.identity({"argv": [f"{word} " for word in argv]})[:12]
+    return identity_of({"argv": [f"{word} " for word in argv]})[:12]
 
 
 def _seen(folder: Path | None) -> None:

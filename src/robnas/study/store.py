@@ -23,6 +23,7 @@ from typing import Any
 
 from robnas import atomic, jobs
 from robnas.errors import UserError
+from robnas.identity import file_digest
 from robnas.results import keys, merged
 
 ROWS = "results.jsonl"
@@ -99,7 +100,7 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             self.fs.get_file(f"{self.root}/{name}/files/{content.at}", str(part))
-            if jobs.file_digest(part) != content.digest:
+            if file_digest(part) != content.digest:
                 raise LostError(f"{self.uri}/{name}/files/{content.at} is not what was pushed")
             part.replace(target)
         except FileNotFoundError as error:
@@ -332,7 +333,7 @@ class Replica:
         stamp = _stamp(path)
         known = self._digests.get(path)
         if stamp is None or known is None or known[0] != stamp:
-            known = (stamp or (0, 0, 0), jobs.file_digest(path))
+            known = (stamp or (0, 0, 0), file_digest(path))
             self._digests[path] = known
         return known[1]
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from robnas import jobs, plugins
+from robnas import plugins
+from robnas.identity import IGNORED
 from robnas.models.cells import SIZES
 from robnas.results import Row
 from robnas.search.summary import worth
@@ -42,7 +43,7 @@ def rows_of(search: "SupernetTask", genotype: "Genotype", epochs: int, seconds: 
 def counted(evaluator: "Configured") -> dict[str, Any]:
     """The evaluator's arguments by which scores may differ: a search that went on with other workers replaces its own rows."""
     given, place = evaluator.to_config()["init_args"], "model.init_args.evaluator.init_args"
-    return {name: value for name, value in given.items() if not any(fnmatchcase(f"{place}.{name}", key) for key in jobs.IGNORED)}
+    return {name: value for name, value in given.items() if not any(fnmatchcase(f"{place}.{name}", key) for key in IGNORED)}
 
 
 def name_of(plugin: "Configured") -> str:

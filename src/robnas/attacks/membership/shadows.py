@@ -18,6 +18,7 @@ from robnas.copies import digest_of_state
 from robnas.data import membership
 from robnas.data.base import ImageData
 from robnas.errors import UserError, require
+from robnas.identity import identity_of
 
 SHADOWS = "-shadows"
 """How the experiment's name ends below which shadows are trained."""
@@ -89,7 +90,7 @@ def train(trainer: Any, victim: Path, n: int, share: float | None, workers: int 
     given, files = configuration(victim), []
     for k in range(n):
         shadow = settings(given, k, share, victim)
-        files.append(victim / "children" / f"shadow-{jobs.identity(shadow)[:12]}.yaml")
+        files.append(victim / "children" / f"shadow-{identity_of(shadow)[:12]}.yaml")
         atomic.write(files[-1], yaml.safe_dump(shadow, sort_keys=False, allow_unicode=True, width=120))
     folders: list[Path | None] = trainer.jobs([["fit", "--config", str(file)] for file in files], workers)
     return folders

@@ -10,7 +10,10 @@ from robnas.report.collected import Found
 from robnas.report.paper.over_seeds import Who, who
 from robnas.report.paper.variants import Variant, in_words
 
-INTERVALS = "Intervals (95%): of one seed over inputs, as its row has it; of several seeds Student's over seeds, no narrower than theirs over inputs."
+INTERVALS = (
+    "Intervals (95%): of one seed over inputs, as its row has it; "
+    "of several seeds Student's over seeds, no narrower than theirs over inputs."
+)
 
 
 def counted(rows: Iterable[Found]) -> str:
