@@ -11,13 +11,12 @@ import side_by_side
 from numpy.typing import NDArray
 from probe_cloud import ATTACKS, CELLS_SEED, MIDDLE, PLACED
 from side_by_side import Run, rule
-from table_of_models import TITLES
 
+from robnas.report.names import MODELS
 from robnas.space.percentile import percentile
 from robnas.statistics import Correlations, kendall, kendall_by_chance, kendall_partial, kendall_table
 
 Array = NDArray[np.float64]
-NAMES = {**TITLES, "darts_i": "DARTS-i", "darts_ii": "DARTS-ii", "darts_iii": "DARTS-iii"}
 EXPLAINED = {
     "cell/normal/depth": "depth of the normal cell",
     "cell/normal/width": "width of the normal cell",
@@ -218,7 +217,7 @@ def about_names(runs: Sequence[Run], random: Sequence[Run]) -> str:
     columns = {key: [v for v in values(random, "attacks", key).tolist() if math.isfinite(v)] for key in keys}
     for name in names:
         own, facts = networks[name], networks[name][0]["explanations"]
-        cells = [NAMES.get(name, name)]
+        cells = [MODELS.get(name, name)]
         cells += [f"{facts[fact]:.0f}" if fact in facts else "–" for fact in ("cell/normal/depth", "cell/normal/skips")]
         cells += [_percent([run[key] for run in own]) for key in ("accuracy", "robust_accuracy")]
         cells += [_rank(values(own, "attacks", key)[0], columns[key]) for key in keys]

@@ -13,6 +13,7 @@ from typing import Any
 import side_by_side
 from side_by_side import REPOSITORY, between, rule
 
+from robnas.report.names import MODELS
 from robnas.space import published
 from robnas.space.drawing import draw_beside
 from robnas.space.facts import RANDOM_CELLS, ranked
@@ -36,21 +37,6 @@ WHY = {
 }
 """Where the cells differ from the printed numbers, and what might have been counted."""
 VARIANTS = ("darts", "darts_i", "darts_ii", "darts_iii")
-TITLES = {
-    "amoebanet": "AmoebaNet",
-    "darts": "DARTS",
-    "drnas": "DrNAS",
-    "enas": "ENAS",
-    "nasnet": "NASNet",
-    "pc_darts": "PC-DARTS",
-    "pdarts": "P-DARTS",
-    "sgas": "SGAS",
-    "snas": "SNAS",
-    "random": "Random",
-    "darts_i": "DARTS-i",
-    "darts_ii": "DARTS-ii",
-    "darts_iii": "DARTS-iii",
-}
 TABLE_3 = ("depth", "width", "skips")
 BEGIN, END = "<!-- tables of cells: written by tools/table_of_cells.py -->", "<!-- end of the tables of cells -->"
 
@@ -62,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     side_by_side.write_between(options.out, tables(), BEGIN, END)
     for name, cells in {"cells.svg": (*PRINTED, "random"), "cells-darts.svg": VARIANTS}.items():
-        draw_beside({TITLES[cell]: published.find(cell) for cell in cells}, options.out.with_name(name), ("normal",))
+        draw_beside({MODELS[cell]: published.find(cell) for cell in cells}, options.out.with_name(name), ("normal",))
     print(f"{tables()}\nwrote {options.out}, cells.svg and cells-darts.svg beside it")
     return 0
 
@@ -82,13 +68,13 @@ def tables() -> str:
     first = [_head("skips as printed"), rule(10)]
     for name in (*PRINTED, "random"):
         own, printed = facts(name), PRINTED.get(name)
-        cells = [TITLES[name], *(str(own[fact]) for fact in TABLE_3)]
+        cells = [MODELS[name], *(str(own[fact]) for fact in TABLE_3)]
         cells.append("–" if printed is None else f"{printed[2]}" if printed[2] == own["skips"] else f"**{printed[2]}**")
         first.append(f"| {' | '.join([*cells, *_more(own)])} |")
     second = [_head(), rule(9)]
     for name in VARIANTS:
         own = facts(name)
-        second.append(f"| {' | '.join([TITLES[name], *(str(own[fact]) for fact in TABLE_3), *_more(own)])} |")
+        second.append(f"| {' | '.join([MODELS[name], *(str(own[fact]) for fact in TABLE_3), *_more(own)])} |")
     shape = sum(tuple(facts(name)[fact] for fact in ("depth", "width")) == printed[:2] for name, printed in PRINTED.items())
     skips = sum(facts(name)["skips"] == printed[2] for name, printed in PRINTED.items())
     ranks = {fact: [facts(name)["percentile"][fact] for name in PRINTED] for fact in TABLE_3}

@@ -21,17 +21,10 @@ import robnas
 from robnas.errors import require
 from robnas.models.build import describe
 from robnas.models.count import count
+from robnas.report.names import MODELS
 from robnas.study import Pool
 
-MANUAL = {
-    "bit": "BiT",
-    "densenet": "DenseNet",
-    "dla": "DLA",
-    "resnet": "ResNet",
-    "resnext": "ResNeXt",
-    "vgg": "VGG",
-    "wide_resnet": "WideResNet",
-}
+MANUAL = {name: MODELS[name] for name in ("bit", "densenet", "dla", "resnet", "resnext", "vgg", "wide_resnet")}
 TITLES = CELLS | MANUAL
 """The models of §3.1: ten published cells, seven manual families."""
 KINDS = {"nas": ("NAS", "#c2410c", "o"), "manual": ("manual", "#2563eb", "s"), "custom": ("custom", "#6b7280", "^")}

@@ -19,21 +19,12 @@ from side_by_side import REPOSITORY, Run, about_images, about_seeds, between, co
 from robnas.configuration import files
 from robnas.configuration.reading import read_file
 from robnas.errors import unknown
+from robnas.report.names import MODELS
 from robnas.results import Rows
 from robnas.study import Pool
 
-TITLES = {
-    "darts": "DARTS",
-    "pc_darts": "PC-DARTS",
-    "pdarts": "P-DARTS",
-    "drnas": "DrNAS",
-    "sgas": "SGAS",
-    "snas": "SNAS",
-    "enas": "ENAS",
-    "nasnet": "NASNet",
-    "amoebanet": "AmoebaNet",
-    "random": "Random",
-}
+SEARCHERS = ("darts", "pc_darts", "pdarts", "drnas", "sgas", "snas", "enas", "nasnet", "amoebanet", "random")
+TITLES = {name: MODELS[name] for name in SEARCHERS}
 BEGIN, END = "<!-- table of searchers: written by tools/table_of_searchers.py -->", "<!-- end of the table -->"
 
 
