@@ -265,11 +265,11 @@ class Collected:
 
     @cached_property
     def untreated(self) -> tuple[dict[str, Found], dict[str, Found]]:
-        """The first row of each plainly trained model, by the identity of its run and by the digest of its weights."""
+        """The first row of each plainly trained model (a search is none), by the identity of its run and by the digest of its weights."""
         by_identity: dict[str, Found] = {}
         by_digest: dict[str, Found] = {}
         for found in self.rows:
-            if not found.treatment:
+            if not found.treatment and found.row.kind != "search":
                 if found.run.identity:
                     by_identity.setdefault(found.run.identity, found)
                 if found.row.victim:

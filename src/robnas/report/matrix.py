@@ -13,7 +13,7 @@ import numpy as np
 from robnas.report import names, settings
 from robnas.report.collected import Collected, Found
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table, number
-from robnas.report.intervals import of_seeds
+from robnas.report.intervals import BOUNDS, of_seeds, within
 
 MOST = 4
 """Settings of one attack that the matrix shows; of a sweep over more it shows the one in the middle, and a figure has them all."""
@@ -226,7 +226,7 @@ def cell(rows: Sequence[Found], metric: str) -> Cell | None:
     places = tuple(dict.fromkeys(found.place for found in rows))
     if not runs:
         return Cell(None, text="none", flags=flags, runs=places)
-    values = [scale * float(np.mean([found.value for found in own])) for own in runs.values()]
+    values = [float(np.mean([found.value for found in own])) for own in runs.values()]
     n, errored = [found.row.n for found in rows if found.row.n], sum(found.row.errored for found in rows)
     note = ", ".join(
         filter(None, (f"n = {min(n)}" if n else "", f"{len(runs)} seeds" if len(runs) > 1 else "", f"{errored} errored" if errored else ""))
@@ -234,14 +234,11 @@ def cell(rows: Sequence[Found], metric: str) -> Cell | None:
     low: float | None
     high: float | None
     if len(values) > 1:
-        own = [(None, None) if found.low is None or found.high is None else (scale * found.low, scale * found.high) for found in rows]
-        bounds = of_seeds(values, own)
-        bounded = (share and metric != "cad") or metric == "auc"
-        low, high = (max(bounds[0], 0.0), min(bounds[1], scale)) if bounded else bounds
+        low, high = of_seeds(values, [(found.low, found.high) for found in rows])
     else:
-        one = rows[0]
-        low, high = (None if end is None else scale * end for end in (one.low, one.high))
-    mean = float(np.mean(values))
+        low, high = rows[0].low, rows[0].high
+    low, high = (None if end is None else scale * end for end in within(low, high, BOUNDS.get(metric)))
+    mean = scale * float(np.mean(values))
     if metric in ("parameters", "flops"):
         return Cell(mean, text=number(mean), flags=flags, note=note, runs=places)
     text = (f"{mean:.1f}" if share else f"{mean:.3f}" if metric == "auc" else number(mean)).replace("-", "−")

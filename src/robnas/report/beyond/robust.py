@@ -45,7 +45,7 @@ def _robust_accuracy(collected: Collected) -> Robust | None:
         if kept:
             best = max(kept, key=lambda v: (_spread(v), len(v.rows)))
             how = f"{names.plugin(plugin)} ({in_words(dict(best.rows[0].params))})"
-            return Robust(best.dataset, how, over_seeds(best.rows, bounds=(0, 1)), accuracy(collected, best.dataset), best.rows)
+            return Robust(best.dataset, how, over_seeds(best.rows), accuracy(collected, best.dataset), best.rows)
     return None
 
 
@@ -62,4 +62,4 @@ def accuracy(collected: Collected, dataset: str) -> dict[Who, Worth]:
     ]
     chosen = nearest(variants(collected, rows), members)
     best = max(chosen.values(), key=lambda v: len(v.models), default=None)
-    return over_seeds(best.rows, bounds=(0, 1)) if best else {}
+    return over_seeds(best.rows) if best else {}

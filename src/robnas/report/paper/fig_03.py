@@ -24,7 +24,7 @@ def exhibit(collected: Collected) -> Exhibit:
         about += " Departure: here α is not ε/3."
     eps = over.Abscissa("ε, 1/255", at, ("eps", "step_size"), shown="{:.3g}".format)
     needed = "rows of PGD over ε: robnas attack RUN… --config pgd/sweep_paper.yaml"
-    quantity = Quantity("ASR", "ASR", thirds, bounds=(0, 1), limits=WHOLE)
+    quantity = Quantity("ASR", "ASR", thirds, limits=WHOLE)
     return over.exhibit(collected, [quantity], eps, key="fig-3", label="Fig. 3", title="Evasion over ε", about=about, needed=needed)
 
 

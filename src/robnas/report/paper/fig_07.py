@@ -36,7 +36,7 @@ def _of(collected: Collected, plugin: str) -> list[Quantity]:
     paper = {m: printed(collected, f"backdoor_{m}", "Table 4") if plugin == "trojannn" else {} for m in ("asr", "cad")}
     asr, cad = (collected.select(plugin=plugin, metric=metric) for metric in ("asr", "cad"))
     return [
-        Quantity(f"{name}, ASR", "ASR", asr, paper["asr"], near=from_paper, bounds=(0, 1), limits=WHOLE),
+        Quantity(f"{name}, ASR", "ASR", asr, paper["asr"], near=from_paper, limits=WHOLE),
         Quantity(f"{name}, CAD", "CAD", cad, paper["cad"], near=from_paper, guide=0.0),
     ]
 

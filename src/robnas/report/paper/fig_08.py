@@ -14,7 +14,7 @@ def exhibit(collected: Collected) -> Exhibit:
     about = "TrojanNN by the number of neurons that its trigger is made to excite: success of the trigger (ASR), and its cost (CAD)."
     number = over.Abscissa("target neurons", neurons, ("n_neurons", "neurons"))
     needed = "backdoors: robnas fit --config trojannn/paper.yaml --init_from RUN --attacks.trojannn.n_neurons=1 (and 2, 4, 8)"
-    quantities = [Quantity("ASR", "ASR", asr, bounds=(0, 1), limits=WHOLE), Quantity("CAD", "CAD", cad, guide=0.0)]
+    quantities = [Quantity("ASR", "ASR", asr, limits=WHOLE), Quantity("CAD", "CAD", cad, guide=0.0)]
     return over.exhibit(
         collected, quantities, number, key="fig-8", label="Fig. 8", title="TrojanNN by target neurons", about=about, needed=needed
     )

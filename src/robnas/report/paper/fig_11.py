@@ -157,7 +157,7 @@ def _table(collected: Collected, rows: dict[str, list[Found]]) -> Table:
                 if json.dumps(f.params, sort_keys=True, default=str) in measured
                 and (f.dataset, f.row.protocol) == (own[0].dataset, own[0].row.protocol)
             ]
-            if worth := over_seeds(same, bounds=(0, 1) if metric in ("flat", "convex") else None):
+            if worth := over_seeds(same):
                 found[plugin, metric] = worth
     models = sorted({name for worth in found.values() for name in worth}, key=lambda name: name.order)
     lines: list[tuple[Entry, ...]] = []

@@ -86,7 +86,7 @@ def _figure(found: Mapping[Panel, dict[Who, Worth]], shown: tuple[str, str]) -> 
             axes.set_xscale("log")
             found_here = marks.get((when, metric)) or crowded(everyone)
             style.forest(axes, found_here, METRICS[metric], named=i == 0, middle=lambda values: np.exp(np.mean(np.log(values))))
-            style.title(axes, when.title)
+            style.title(axes, when.title.replace(": ", ":\n"))
     style.key(figure, families, seeds=any(len(mark.seeds) > 1 for own in marks.values() for mark in own))
     return figure
 

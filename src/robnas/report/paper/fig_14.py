@@ -70,15 +70,15 @@ def of_trainings(collected: Collected) -> tuple[dict[Group, Attacked], list[Foun
 
 def _attacked(collected: Collected, hardened: Sequence[Found], plain: Sequence[Found], rows: Sequence[Found]) -> Attacked:
     """Of one method; attacks are those at the ε nearest to the paper's, before as after."""
-    after, dataset = over_seeds(hardened, bounds=(0, 1)), hardened[0].dataset
+    after, dataset = over_seeds(hardened), hardened[0].dataset
     before = [found for found in plain if found.dataset == dataset]
     places, earlier_places = {found.place for found in hardened}, {found.place for found in before}
     best = nearest(variants(collected, [f for f in rows if f.place in places]), from_eps)
     chosen = max(best.values(), key=lambda variant: (len(variant.models), -from_eps(variant.rows[0])), default=None)
-    there = over_seeds(chosen.rows, bounds=(0, 1)) if chosen else {}
+    there = over_seeds(chosen.rows) if chosen else {}
     how = in_words(dict(chosen.rows[0].params)) if chosen else ""
     same = [f for f in rows if chosen and f.place in earlier_places and f.params == chosen.rows[0].params]
-    earlier, asr_before = over_seeds(before, bounds=(0, 1)), over_seeds(same, bounds=(0, 1))
+    earlier, asr_before = over_seeds(before), over_seeds(same)
     outcomes = {
         name: Outcome(worth, earlier.get(name), fall(hardened, before, name), there.get(name), asr_before.get(name))
         for name, worth in after.items()

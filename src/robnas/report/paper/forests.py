@@ -30,7 +30,7 @@ class Quantity:
         rows: of any setting; the most complete variant of each is drawn.
         paper: what the paper prints of it: data set → model in print → value.
         near: which of several variants is the paper's.
-        share: a proportion, in percent. bounds: what it cannot leave. limits: of the abscissa, as the data ask for if not given.
+        share: a proportion, in percent. limits: of the abscissa, as the data ask for if not given.
     guide: where a line is drawn, such as chance.
     """
 
@@ -40,7 +40,6 @@ class Quantity:
     paper: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     near: Near = lambda found: 0.0
     share: bool = True
-    bounds: tuple[float, float] | None = None
     limits: tuple[float, float] | None = None
     guide: float | None = None
 
@@ -59,7 +58,7 @@ class Drawn:
         chosen = nearest(variants(collected, filter(undefended, quantity.rows)), quantity.near)
         drawn = cls(quantity, chosen)
         for setting, variant in chosen.items():
-            drawn.worth[setting] = over_seeds(variant.rows, bounds=quantity.bounds)
+            drawn.worth[setting] = over_seeds(variant.rows)
         return drawn
 
     @property

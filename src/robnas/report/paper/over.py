@@ -61,7 +61,7 @@ class Sweep:
                 at.setdefault(over.of(row), []).append(row)
             own = sweep.worth.setdefault(setting, {})
             for x in sorted(at):
-                for one, worth in over_seeds(at[x], bounds=quantity.bounds).items():
+                for one, worth in over_seeds(at[x]).items():
                     own.setdefault(one, {})[x] = worth
         return sweep
 

@@ -12,7 +12,7 @@ import numpy as np
 from robnas.report import names
 from robnas.report.collected import Found
 from robnas.report.exhibit import Cell
-from robnas.report.intervals import of_seeds
+from robnas.report.intervals import BOUNDS, of_seeds, within
 from robnas.report.style import Mark
 
 
@@ -103,22 +103,21 @@ def _who(model: str, family: str, searched: bool) -> Who:
     return Who(model, family, searched)
 
 
-def over_seeds(rows: Iterable[Found], *, logarithmic: bool = False, bounds: tuple[float, float] | None = None) -> dict[Who, Worth]:
+def over_seeds(rows: Iterable[Found], *, logarithmic: bool = False) -> dict[Who, Worth]:
     """Architecture → its worth, in the report's order. Rows without a number are passed over.
 
     Args:
-        rows: of one measure.
+        rows: of one measure; intervals end where its values must.
         logarithmic: geometric means, for what spans orders of magnitude; values that are not positive have no logarithm, and are left out.
-        bounds: what no value can leave, such as (0, 1): intervals end there.
     """
     of: dict[Who, dict[tuple[int | None, int | None], list[Found]]] = {}
     for found in rows:
         if math.isfinite(found.value) and (found.value > 0 or not logarithmic):
             of.setdefault(who(found), {}).setdefault((found.row.search_seed, found.row.train_seed), []).append(found)
-    return {name: _worth(list(of[name].values()), logarithmic, bounds) for name in sorted(of, key=lambda name: name.order)}
+    return {name: _worth(list(of[name].values()), logarithmic) for name in sorted(of, key=lambda name: name.order)}
 
 
-def _worth(seeds: Sequence[Sequence[Found]], logarithmic: bool, bounds: tuple[float, float] | None) -> Worth:
+def _worth(seeds: Sequence[Sequence[Found]], logarithmic: bool) -> Worth:
     into, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
     alone = not logarithmic  # what is its own mean need not be asked of NumPy
     each = [own[0].value if alone and len(own) == 1 else float(back(np.mean(into([found.value for found in own])))) for own in seeds]
@@ -131,8 +130,7 @@ def _worth(seeds: Sequence[Sequence[Found]], logarithmic: bool, bounds: tuple[fl
         low, high = every[0].low, every[0].high
     else:  # several rows of one seed: no interval of theirs is that of their mean
         low = high = None
-    if bounds is not None:
-        low, high = (None if end is None else min(max(end, bounds[0]), bounds[1]) for end in (low, high))
+    low, high = within(low, high, BOUNDS.get(every[0].row.metric))
     flags = tuple(dict.fromkeys(flag for found in every for flag in found.row.flags))
     reduced = next((found.reduced for found in every if found.reduced), "")
     places = tuple(dict.fromkeys(found.place for found in every))

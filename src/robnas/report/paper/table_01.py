@@ -17,7 +17,7 @@ def exhibit(collected: Collected) -> Exhibit:
         "Accuracy on the whole test set, of plain trainings: models that were attacked or defended in training, and the clean twins "
         "of attacked ones, are left out."
     )
-    quantity = forests.Quantity("accuracy", "accuracy", rows, printed(collected, "accuracy", "Table 1"), near=members, bounds=(0.0, 1.0))
+    quantity = forests.Quantity("accuracy", "accuracy", rows, printed(collected, "accuracy", "Table 1"), near=members)
     needed = "trainings: robnas fit --config classify.yaml --model.network=NAME"
     return forests.exhibit(collected, [quantity], key="table-1", label="Table 1", title="Accuracy", about=about, needed=needed)
 

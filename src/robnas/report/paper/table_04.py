@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -52,7 +51,7 @@ def quantities(collected: Collected) -> list[Quantity]:
 
 def _accuracy(collected: Collected) -> Quantity:
     rows = [found for found in collected.select(metric="accuracy", kind="train", plugin="accuracy") if not table_01.twin(found.run)]
-    return Quantity("accuracy", "accuracy", rows, near=table_01.members, bounds=(0, 1))
+    return Quantity("accuracy", "accuracy", rows, near=table_01.members)
 
 
 def _evasions(collected: Collected) -> list[Quantity]:
@@ -64,7 +63,6 @@ def _evasions(collected: Collected) -> list[Quantity]:
             targeted.of_goal(rows, goal),
             printed(collected, metric, LABEL),
             near=targeted.from_eps,
-            bounds=(0, 1),
         )
         for goal, (_, metric) in targeted.GOALS.items()
     ]
@@ -76,7 +74,7 @@ def _backdoors(collected: Collected) -> list[Quantity]:
     paper = {m: printed(collected, f"backdoor_{m}", LABEL) if plugin == BACKDOORS[0] else {} for m in ("asr", "cad")}
     name, (asr, cad) = names.plugin(plugin), (collected.select(plugin=plugin, metric=metric) for metric in paper)
     return [
-        Quantity(f"{name} ASR", "ASR", asr, paper["asr"], near=fig_07.from_paper, bounds=(0, 1)),
+        Quantity(f"{name} ASR", "ASR", asr, paper["asr"], near=fig_07.from_paper),
         Quantity(f"{name} CAD", "CAD", cad, paper["cad"], near=fig_07.from_paper, guide=0.0),
     ]
 
@@ -92,7 +90,6 @@ def _membership(collected: Collected) -> Quantity:
         collected.select(rows, plugin=plugin),
         paper,
         share=False,
-        bounds=(0, 1),
         guide=0.5,
     )
 
@@ -117,12 +114,7 @@ def of_searches(collected: Collected) -> dict[Who, Worth]:
     best: dict[str, list[Found]] = {}
     for (name, _), rows in sorted(groups.items(), key=lambda group: -len(group[1])):
         best.setdefault(name, rows)
-    return {
-        Who(name, "nas", True): worth
-        for name in VARIANTS
-        if name in best
-        for worth in over_seeds(best[name], bounds=(0, math.inf)).values()
-    }
+    return {Who(name, "nas", True): worth for name in VARIANTS if name in best for worth in over_seeds(best[name]).values()}
 
 
 # What is shown

@@ -21,14 +21,13 @@ def quantities(collected: Collected, plugin: str) -> list[Quantity]:
             of_goal(rows, goal),
             printed(collected, metric, "Table 4") if plugin == "pgd" else {},
             near=from_eps,
-            bounds=(0, 1),
             limits=WHOLE,
         )
         for goal, (name, metric) in GOALS.items()
     ]
     if any(quantity.rows for quantity in found):
         return found
-    return [Quantity("untargeted (not in the paper)", "ASR", of_goal(rows, "untargeted"), near=from_eps, bounds=(0, 1), limits=WHOLE)]
+    return [Quantity("untargeted (not in the paper)", "ASR", of_goal(rows, "untargeted"), near=from_eps, limits=WHOLE)]
 
 
 def of_goal(rows: list[Found], goal: str) -> list[Found]:
