@@ -28,6 +28,7 @@ class Made:
         self.rng = np.random.default_rng(0)
         self.rows: dict[str, list[Row]] = {}
         self.victims: dict[str, str] = {}
+        self.identities: dict[str, str] = {}
 
     def each(self):
         """(model, seed, data set, what its share would be) of every run."""
@@ -60,7 +61,7 @@ class Made:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "results.jsonl").write_text("".join(row.to_json() + "\n" for row in rows))
             facts = {
-                "identity": f"{folder.name}".ljust(40, "0"),
+                "identity": self.identities.get(place, folder.name.ljust(40, "0")),
                 "experiment": folder.parent.name,
                 "state": "finished",
                 "command": ["robnas", "fit"],

@@ -10,9 +10,10 @@ from matplotlib.text import Text
 from made_rows import MANUAL, NAS, PGD, Made, theft
 from robnas.report.collected import Collected
 from robnas.report.paper import fig_11, fig_12, fig_14, fig_15, fig_16, fig_17, fig_18, table_03, table_04
-from robnas.report.paper.cells_found import VARIANTS, Search, named
+from robnas.report.paper.cells_found import Search, named
 from robnas.report.paper.labels import label
 from robnas.report.paper.over_seeds import Who, Worth, crowded, over_seeds
+from robnas.report.searched import VARIANTS
 from robnas.report.style import grid
 from robnas.space.published import find
 

@@ -334,7 +334,7 @@ def _hardened(claim: Claim, samples: Samples) -> Iterator[Verdict]:
         for name, measure in measures.items():
             worths = {model: getattr(outcome, name) for model, outcome in own.outcomes.items()}
             values = {model.title: worth.each for model, worth in worths.items() if worth is not None}
-            families = {model.title: model.family for model in worths if names.plain(model.model) not in HARDENED}
+            families = {model.title: model.family for model in worths if names.base(model.model) not in HARDENED}
             sample = Sample(measure, (dataset, protocol), values, families, tuple(rows))
             verdict = _of_difference(claim.key, sample, 1, difference(values, families), False)
             if values:

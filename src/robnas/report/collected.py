@@ -30,6 +30,7 @@ from robnas.report import names, own
 from robnas.report.progress import silent
 from robnas.report.reading import read_rows
 from robnas.report.rundirs import RunFolder, read_facts, walk
+from robnas.report.searched import under_searchers
 from robnas.report.settings import in_order
 from robnas.results import Row, Rows
 
@@ -64,7 +65,8 @@ class Found:
     """A row where it lies.
 
     row: as written. folder: that it lies in; place: the same, relative to the study's folder. run: the run folder's facts.
-    model: the architecture, without what was done to its training ("resnet" of "resnet + badnets"); treatment: that ("badnets", or "").
+    model: the architecture, without what was done to its training ("resnet" of "resnet + badnets"), and by its searcher's name ("darts_iii"
+    of "darts_iii-3fa9c1"); treatment: what was done ("badnets", or "").
     reduced: why it is not at the paper's size ("scale tiny", "Digits"), "" where it is. dataset: in small letters: "digits", "cifar10".
     """
 
@@ -162,7 +164,7 @@ class Collected:
                     new.notes.append(Note(f"{place}/{name}", "a file that robnas does not write: passed over"))
             if "results.jsonl" in inside and not run.helper:
                 new._add(run, planned.get(place, {}), seen)
-        new.rows = own.apart(new.rows)
+        new.rows = under_searchers(own.apart(new.rows))
         if not new.of_families:
             new.rows = [replace(found, reduced=found.run.reduced) for found in new.rows]  # of nobody's models but one's own: no stand-in
         return new

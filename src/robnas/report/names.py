@@ -107,8 +107,7 @@ SEARCHED = re.compile(r"(.+)-([0-9a-f]{6})")
 
 def order(model: str, family: str = "custom") -> tuple[int, int, str]:
     """What to sort models by: families as blocks, within each the paper's order, then other names by letters."""
-    found = SEARCHED.fullmatch(model)
-    place = _BY_PLAIN.get(plain(found[1] if found else model), (len(_BY_PLAIN), "", ""))[0]
+    place = _BY_PLAIN.get(base(model), (len(_BY_PLAIN), "", ""))[0]
     return _FAMILY.get(family, len(_FAMILY)), place, model
 
 
@@ -117,6 +116,12 @@ def model(name: str) -> str:
     if (found := SEARCHED.fullmatch(name)) and plain(found[1]) in _BY_PLAIN:
         return f"{model(found[1])} ({found[2]})"
     return _BY_PLAIN[plain(name)][2] if plain(name) in _BY_PLAIN else name
+
+
+def base(name: str) -> str:
+    """In letters alone, and of a cell that was searched for its searcher's: "dartsiii" of "darts_iii-3fa9c1"."""
+    found = SEARCHED.fullmatch(name)
+    return plain(found[1] if found else name)
 
 
 def known(title: str) -> str | None:

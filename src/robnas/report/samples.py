@@ -22,9 +22,8 @@ from robnas.report.settings import in_order
 
 Setting = tuple[str, str]
 """Data set and protocol."""
-HARDENED = frozenset({"darts_v1", "darts_i", "darts_ii", "darts_iii"})
+HARDENED = frozenset(map(names.plain, ("darts_v1", "darts_i", "darts_ii", "darts_iii")))
 """Variants of DARTS: §5.2's were made to be harder to break, so they are no sample of what search makes."""
-_HARDENED = frozenset(map(names.plain, HARDENED))
 UNBOUNDED = 0.5
 """ε from which on every image is allowed: such rows check the attack, not the model."""
 
@@ -124,7 +123,7 @@ class Samples:
         groups: dict[tuple[str, ...], list[Found]] = {}
         for found in filter(undefended, self._rows(measure)):
             told = {k: v for k, v in found.params.items() if k not in OWN and k not in measure.over and k not in measure.free}
-            key = (found.dataset, found.row.protocol, in_order(told), self._trained.get(found.place, ""))
+            key = (found.dataset, found.row.protocol, in_order(told), self._trained.get(found.place, ""), found.reduced)
             groups.setdefault(key, []).append(found)
         return [Variant(key[0], key[1], key[3].partition(" ")[0], tuple(own)) for key, own in groups.items()]
 
@@ -155,7 +154,7 @@ class Samples:
         cells: dict[tuple[Who, Any], dict[str, list[Found]]] = {}
         for found in rows:
             model = who(found)
-            if self.variants or names.plain(model.model) not in _HARDENED:
+            if self.variants or names.base(model.model) not in HARDENED:
                 point = json.dumps([found.params.get(name) for name in measure.over]) if measure.over else "[]"
                 cells.setdefault((model, (found.row.search_seed, found.row.train_seed)), {}).setdefault(point, []).append(found)
         counted = Counter(point for points in cells.values() for point in points)
@@ -166,7 +165,7 @@ class Samples:
         for (model, (search, _)), points in cells.items():
             if points.keys() >= set(shared):
                 name = f"{model.title} {search}" if self.variants and search is not None else model.title
-                families[name] = names.plain(model.model) if self.variants else model.family
+                families[name] = names.base(model.model) if self.variants else model.family
                 values.setdefault(name, []).append(_value(measure, {point: points[point] for point in shared}))
         return Sample(measure, setting, values, families, tuple(rows))
 

@@ -12,8 +12,9 @@ import numpy as np
 from robnas.report import style
 from robnas.report.collected import Collected
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
-from robnas.report.paper.cells_found import VARIANTS, Search
+from robnas.report.paper.cells_found import Search
 from robnas.report.paper.cells_found import searches as searches_of
+from robnas.report.searched import VARIANTS
 from robnas.space.facts import RANDOM_CELLS
 from robnas.space.percentile import random_genotypes
 from robnas.statistics import student

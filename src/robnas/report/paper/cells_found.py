@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from robnas.errors import UserError
-from robnas.report import names
+from robnas.report import names, searched
 from robnas.report.collected import Collected, Found
 from robnas.report.paper.over_seeds import Who, who
 from robnas.space import published
 from robnas.space.genotype import Genotype
 
-VARIANTS = ("darts", "darts_i", "darts_ii", "darts_iii")
-"""§5.2: as it is, (i) deeper, (ii) without skip connects, (iii) both."""
 FILE = "genotype.yaml"
 """In the run folder of a search, and of the training of a cell."""
 
@@ -32,19 +30,17 @@ class Search(NamedTuple):
     @property
     def variant(self) -> str:
         """Of a DARTS: which of §5.2's four it is by n_step and γ, whatever its run is called; of any other search its name."""
-        if names.plain(self.name) not in ("darts", *map(names.plain, VARIANTS)):
-            return self.name
-        return VARIANTS[(self.n_step > 1) + 2 * (self.gamma < 1)]
+        return searched.variant(self.name, self.params)
 
     @property
     def n_step(self) -> int:
         """Weight steps for each architecture step (Eq. 4)."""
-        return int(self.params.get("n_step") or 1)
+        return searched.n_step(self.params)
 
     @property
     def gamma(self) -> float:
         """By which skip connects are damped (§5.2)."""
-        return float(self.params.get("gamma") or 1.0)
+        return searched.gamma(self.params)
 
     @property
     def damping(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from robnas.report import names
 from robnas.report.collected import Collected
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
-from robnas.report.paper.cells_found import VARIANTS, Search, named, searches
+from robnas.report.paper.cells_found import Search, named, searches
 from robnas.report.paper.table_03 import FACTS
+from robnas.report.searched import VARIANTS
 from robnas.space.drawing import figure_of
 from robnas.space.genotype import Genotype
 

@@ -5,9 +5,9 @@ import math
 from robnas.report.collected import Collected, Found
 from robnas.report.exhibit import Exhibit
 from robnas.report.paper import of_variants, thefts
-from robnas.report.paper.cells_found import VARIANTS
 from robnas.report.paper.forests import Quantity
 from robnas.report.paper.over import Abscissa
+from robnas.report.searched import VARIANTS
 
 
 def exhibit(collected: Collected) -> Exhibit:

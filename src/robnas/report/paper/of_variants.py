@@ -10,10 +10,10 @@ from robnas.report import names, style
 from robnas.report.collected import Collected
 from robnas.report.exhibit import Exhibit
 from robnas.report.paper import over
-from robnas.report.paper.cells_found import VARIANTS
 from robnas.report.paper.forests import Quantity
 from robnas.report.paper.over import Abscissa, Sweep
 from robnas.report.paper.over_seeds import Who
+from robnas.report.searched import VARIANTS
 
 
 class Look(NamedTuple):

@@ -11,10 +11,11 @@ from robnas.report import names, style
 from robnas.report.collected import Collected, Found
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
 from robnas.report.paper import fig_06, fig_07, fig_10, fig_16, table_01, targeted, wording
-from robnas.report.paper.cells_found import VARIANTS, searches
+from robnas.report.paper.cells_found import searches
 from robnas.report.paper.forests import Drawn, Quantity, Setting
 from robnas.report.paper.over_seeds import Who, Worth, over_seeds
 from robnas.report.paper.variants import by_setting, printed
+from robnas.report.searched import VARIANTS
 
 KEY, LABEL, TITLE = "table-4", "Table 4", "Mitigations: DARTS, -i, -ii and -iii under each attack"
 NEEDED = "DARTS and its variants, trained and attacked: robnas study mitigation.yaml"
