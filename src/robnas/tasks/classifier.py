@@ -40,6 +40,7 @@ class Classifier(LightningModule):
         network: a published cell's name, a genotype file, the run folder of a search, or a model plug-in's name.
         size: "paper" (for cells: 20 of them, 36 channels) or "tiny" (for small images and two cores).
         options: further arguments of the network: for cells layers, init_channels, auxiliary, drop_path, dropout.
+        cell_options: the same, where the network is made of cells; of any other they are none.
         learning_rate: at the start.
         momentum: of SGD; the paper gives none, the authors' code 0.9.
         weight_decay: of SGD; the paper gives none, the authors' code 5e-4.
@@ -64,6 +65,7 @@ class Classifier(LightningModule):
         network: str = "darts",
         size: str = "paper",
         options: dict[str, Any] | None = None,
+        cell_options: dict[str, Any] | None = None,
         learning_rate: float = 0.025,
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
@@ -90,7 +92,8 @@ class Classifier(LightningModule):
         if initialisation not in INITIALISATIONS:
             raise unknown("initialisation", initialisation, INITIALISATIONS)
         self.description = describe(network)
-        self.size, self.options = size, options or {}
+        of_cells = (cell_options or {}) if "genotype" in self.description else {}
+        self.size, self.options = size, {**of_cells, **(options or {})}
         check(self.description, self.size, self.options)
         self.learning_rate, self.momentum, self.weight_decay = learning_rate, momentum, weight_decay
         self.gradient_clip, self.auxiliary_weight, self.label_smoothing = gradient_clip, auxiliary_weight, label_smoothing
