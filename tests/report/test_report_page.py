@@ -11,13 +11,15 @@ from robnas.__main__ import main
 from robnas.errors import UserError
 from robnas.identity import identity_of
 from robnas.report import exhibit as exhibits
+from robnas.report import provenance
 from robnas.report.collected import Collected
 from robnas.report.compare import changes, compare
 from robnas.report.exhibit import Cell, Exhibit, Table
 from robnas.report.files import Written, as_csv, as_tex, tex
-from robnas.report.matrix import matrices
+from robnas.report.matrix import Column, choose, matrices
 from robnas.report.page import Page, Section, entry_shown, render, scale
 from robnas.report.provenance import run_folders
+from robnas.report.sections import facts
 from robnas.report.to_wandb import event
 from robnas.results import Row, Rows
 from robnas.statistics import student
@@ -73,6 +75,37 @@ def test_matrix_averages_seeds_keeps_the_order_and_leaves_holes(tmp_path: Path) 
     assert "reduced: scale tiny, Digits" in darts.flags
 
 
+def test_several_rows_of_one_run_have_no_interval_of_their_own(tmp_path: Path) -> None:
+    """Two seeds of an attack at 20% and 60% are not 40% [10, 30], and a row without a number gives no interval to one that has."""
+    folder = lay(tmp_path, "darts", 0.2)
+    row = json.loads((folder / "results.jsonl").read_text().splitlines()[1])
+    other = lay(tmp_path, "resnet", 0.4, "manual")
+    lines = (other / "results.jsonl").read_text().splitlines()
+    nothing = json.loads(lines[1]) | {"attack_seed": 1, "value": None, "ci": [0, 1]}
+    with (folder / "results.jsonl").open("a") as file:
+        file.write(json.dumps(row | {"attack_seed": 1, "value": 0.6, "ci": [0.5, 0.7]}) + "\n")
+    (other / "results.jsonl").write_text("\n".join([lines[0], json.dumps(nothing), lines[1]]))
+    (matrix,) = matrices(Collected.read(tmp_path))
+    found = column(matrix, "PGD")
+    assert isinstance(found["DARTS"], Cell)
+    assert isinstance(found["ResNet"], Cell)
+    assert (found["DARTS"].value, found["DARTS"].interval) == (pytest.approx(40), "")
+    assert (found["ResNet"].value, found["ResNet"].low, found["ResNet"].high) == pytest.approx((40, 30, 50))
+
+
+def test_of_a_sweep_the_matrix_has_the_middle_epsilon_for_each_goal() -> None:
+    def setting(goal: str, eps: float, steps: int = 7) -> str:
+        return json.dumps({"eps": eps / 255, "goal": goal, "steps": steps})
+
+    sweep = [setting("untargeted", eps) for eps in (1, 2, 4, 16)] + [setting("untargeted", 8, steps) for steps in (5, 20)]
+    targeted = [setting("most_likely", 8), setting("least_likely", 8)]
+    every = {Column("pgd", s, "asr"): {"darts", "resnet"} for s in [*targeted, *sweep]}
+    few = {Column("pgd", setting("untargeted", 3), "asr"): {"darts"}}  # not of all models, so that it is not the middle
+    chosen, more = choose(every | few)
+    assert [column.setting for column in chosen] == [setting("untargeted", 4), setting("most_likely", 8), setting("least_likely", 8)]
+    assert more == {"pgd": 9}
+
+
 def test_what_was_trained_adversarially_is_no_further_seed(tmp_path: Path) -> None:
     lay(tmp_path, "resnet", 0.9, "manual")
     lay(tmp_path, "vgg", 0.9, "manual")
@@ -110,6 +143,26 @@ def test_what_cannot_be_read_is_named_and_passed_over(tmp_path: Path) -> None:
         assert words in said
     for words in ("'colour' of 1 rows is not known", "mine.jsonl", "foreign/results.jsonl", "foreign/job.json", "plan.json"):
         assert words in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"flags": [{"a": 1}]}, "flags are no texts"),
+        ({"flags": ["1 seed", None]}, "flags are no texts"),
+        ({"value": 1e308}, "value is beyond ±1e+100"),
+        ({"value": -(10**400)}, "value is beyond"),
+        ({"ci": [0, 10**400]}, "ci is no pair"),
+    ],
+)
+def test_a_damaged_row_costs_no_exhibit(tmp_path: Path, wrong: dict[str, object], said: str) -> None:
+    folder = lay(tmp_path, "darts", 0.5)
+    with (folder / "results.jsonl").open("a") as file:
+        file.write(json.dumps(json.loads((folder / "results.jsonl").read_text().splitlines()[1]) | {"attack_seed": 1} | wrong) + "\n")
+    collected = Collected.read(tmp_path)
+    assert (len(collected.rows), len(collected.notes)) == (2, 1)
+    assert said in collected.notes[0].what
+    assert len(matrices(collected)) == 1
 
 
 def test_a_copy_of_a_folder_counts_once(tmp_path: Path) -> None:
@@ -219,6 +272,57 @@ def test_two_studies_side_by_side(tmp_path: Path) -> None:
     written, _ = compare(first, second)
     assert written == tmp_path / "b" / "against-a.html"
     assert "Only b has models VGG." in written.read_text()
+
+
+def test_two_damaged_folders_are_compared_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second has HTML for names, foreign files, cut and null rows, settings of no known kind; a bug in one exhibit is said."""
+    lay(tmp_path / "a", "darts", 0.2)
+    folder = lay(tmp_path / EVIL.replace("/", ""), "darts", 0.5)
+    row = json.loads((folder / "results.jsonl").read_text().splitlines()[1])
+    wrong: list[dict[str, object]] = [
+        {"model": EVIL},
+        {"value": None},
+        {"model": None},
+        {"flags": [{"a": 1}]},
+        {"value": 1e308},
+        {"ci": [5, 1]},
+        {"n": -5},
+        {"versions": {"a": {"b": EVIL}}},
+        {"params": {"eps": {"a": 1}, "goal": ["x"]}},
+        {"params": {"eps": [1, 2], "rate": "x"}},
+        {"params": {"eps": 10**400, "steps": "x"}},
+        {"plugin": EVIL, "dataset": EVIL, "protocol": EVIL},
+    ]
+    with (folder / "results.jsonl").open("a") as file:
+        file.write(
+            "\n".join(json.dumps(row | {"attack_seed": i + 1} | more) for i, more in enumerate(wrong)) + '\nnull\n{"value": NaN}\n{"va'
+        )
+    (folder.parent / "mine.jsonl").write_bytes(b"\xff\x00")
+    (folder.parent.parent / "plan.json").write_text(json.dumps({"study": EVIL, "jobs": [{"folder": 5, "state": "done", "exhibits": 7}, 3]}))
+    second = str(folder.parent.parent)
+    for words in (["report", second], ["report", str(tmp_path / "a"), second, "--out", str(tmp_path / "both.html")]):
+        with pytest.raises(SystemExit) as stopped:
+            main(words)
+        assert stopped.value.code == 0
+    assert "mine.jsonl" in capsys.readouterr().err
+    text = (tmp_path / "both.html").read_text()
+    assert EVIL not in text
+    assert "flags are no texts; passed over" in text
+    assert EVIL not in (folder.parent.parent / "report.html").read_text()
+
+
+def test_jobs_whose_folders_are_gone_are_not_done(tmp_path: Path) -> None:
+    place = lay(tmp_path, "darts", 0.5).relative_to(tmp_path).as_posix()
+    jobs = [{"id": f"train/{name}", "state": "done", "folder": folder} for name, folder in (("a", place), ("b", "classify/lost"))]
+    (tmp_path / "plan.json").write_text(json.dumps({"study": "s", "jobs": jobs}))
+    collected = Collected.read(tmp_path)
+    assert dict(facts(collected))["jobs done"] == "1 of 2, 1 gone"
+    shown = provenance.jobs(collected)
+    assert shown is not None
+    assert shown.title == "Jobs that are not done"
+    assert shown.table is not None
+    assert [row[:2] for row in shown.table.rows] == [("train/b", "gone")]
+    assert "1 done, 1 gone" in shown.caption
 
 
 def test_no_rows_is_one_line_and_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -230,6 +230,7 @@ def test_words_of_settings():
     assert in_words({"eps": "inf", "steps": 5, "norm": "linf"}) == "ε = ∞, 5 steps"
     assert in_words({"eps": 0.5, "norm": "l2", "steps": 1, "n_restarts": 1}) == "ε = 0.5, 1 step"
     assert in_words({"steps": 20, "step_size": 0.015}) == "20 steps of 0.015"
+    assert in_words({"eps": 4 / 255, "norm": "linf", "steps": 20, "step_size": 4 / 255 / 3}) == "ε = 4/255, 20 steps of 1.33/255"
     assert in_words({"rate": 0.4}) == "40% flipped"
 
 

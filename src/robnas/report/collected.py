@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -32,6 +33,7 @@ from robnas.report.reading import read_rows
 from robnas.report.rundirs import RunFolder, read_facts, walk
 from robnas.report.searched import under_searchers
 from robnas.report.settings import in_order
+from robnas.report.superseded import superseded
 from robnas.results import Row, Rows
 
 T = TypeVar("T")
@@ -151,11 +153,15 @@ class Collected:
         new = cls(root)
         new.plan = new._plan()
         planned = {str(job.get("folder")): job for job in new.jobs if job.get("folder")}
+        old = superseded(root, new.jobs)
         seen: dict[str, _Job] = {}
         for number, (folder, inside) in enumerate(walk(root)):
             if number % 200 == 0:
                 progress(f"reading: {len(new.rows):,} rows of {number:,} folders")
             place = folder.relative_to(root).as_posix()
+            if place in old:
+                new.notes.append(Note(place, "made by an earlier version of the study: passed over"))
+                continue
             run = RunFolder(folder, place, new._facts(folder, place, inside), frozenset(inside))
             if run.facts:
                 new.runs[place] = run
@@ -184,11 +190,14 @@ class Collected:
         """Whether no row is at the paper's size: said once, and not of each number."""
         return bool(self.rows) and all(found.reduced for found in self.rows)
 
-    @property
+    @cached_property
     def jobs(self) -> list[dict[str, Any]]:
-        """The plan's jobs, as in plan.json; [] without a plan."""
+        """The plan's jobs, as in plan.json, but "gone" where they were done and their folder is not there; [] without a plan."""
         found = self.plan.get("jobs")
-        return [job for job in found if isinstance(job, dict)] if isinstance(found, list) else []
+        every = [job for job in found if isinstance(job, dict)] if isinstance(found, list) else []
+        folders = {str(job["folder"]) for job in every if job.get("folder")}
+        there = {place for place in folders if os.path.isdir(self.root / place)}  # noqa: PTH112  # a Path raises where it is no place
+        return [_gone(job) if job.get("state") == "done" and str(job.get("folder")) in folders - there else job for job in every]
 
     def select(self, rows: Iterable[Found] | None = None, **wanted: Any) -> list[Found]:
         """The rows of which all of `wanted` is true: `plugin="pgd", metric=("asr", "robust_accuracy"), params={"goal": "most_likely"}`.
@@ -328,6 +337,10 @@ class Collected:
 _FIELDS = frozenset({f.name for f in fields(Row)} | {"model", "treatment", "reduced", "seed", "dataset", "block", "place", "title"})
 _OF_ROW = frozenset(f.name for f in fields(Row)) - {"model", "dataset", "value"}
 _BY_PLAIN_NAME = ("plugin", "dataset")
+
+
+def _gone(job: dict[str, Any]) -> dict[str, Any]:
+    return {**job, "state": "gone", "error": f"its folder {job['folder']} is not there; the study, started again, makes it anew"}
 
 
 class _Job:

@@ -4,40 +4,33 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from robnas import atomic
 from robnas._version import __version__
 from robnas.errors import UserError, require
-from robnas.report import files, names
+from robnas.report import files, names, provenance
 from robnas.report.collected import Collected
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table, number
 from robnas.report.matrix import matrices
 from robnas.report.page import Page, Section, render, slug
+from robnas.report.pictures import Pictures
+from robnas.report.progress import silent
+from robnas.report.sections import NOTES, Maker
 
-Matrices = dict[str, Exhibit]
 
-
-def compare(
-    first: Collected, second: Collected, out: str | Path | None = None, finding: Callable[[Collected], Sequence[str]] | None = None
-) -> tuple[Path, list[Exhibit]]:
-    """The page of both → where it is, and its exhibits. Raises UserError where `out` cannot be written.
-
-    finding: a study → its sentences.
-    """
+def compare(first: Collected, second: Collected, out: str | Path | None = None) -> tuple[Path, list[Exhibit]]:
+    """The page of both → where it is, and its exhibits. Raises UserError where `out` cannot be written."""
     a, b = _called(first, second)
     target = Path(out) if out is not None else second.root / f"against-{slug(a)}.html"
     require(not target.is_dir(), f"--out: {target} is a folder; give a file such as {target / 'compare.html'}")
-    tables = [changes(x, y, a, b) for x, y in _pairs(first, second)]
-    sections = []
-    if finding is not None:
-        sections.append(
-            Section(
-                "finding", "The finding", lead=tuple(f"{name}: {text}" for name, own in ((a, first), (b, second)) for text in finding(own))
-            )
-        )
+    both = [(name, own, Maker(own, silent, Pictures(apart=False))) for name, own in ((a, first), (b, second))]
+    old, new = (maker.several("matrix", lambda own=own: matrices(own)) for _, own, maker in both)  # type: ignore[misc]
+    tables = [changes(x, y, a, b) for x, y in _pairs(old, new)]
+    said = tuple(f"{name}: {text}" for name, _, maker in both for section in maker.finding() for text in section.lead)
+    sections = [Section("finding", "The finding", lead=said)]
     try:
         written = tuple(
             (exhibit, files.write(exhibit, target.parent / f"{target.stem}-files", f"{target.stem}-files/")) for exhibit in tables
@@ -51,6 +44,8 @@ def compare(
             ),
             Section("made", "How they were made", MADE, ((made(first, second, a, b), files.Written()),)),
         ]
+        if notes := [f"{name}: {text}" for name, own, _ in both for text in provenance.notes(own)]:
+            sections.append(Section("notes", "What was passed over", NOTES, notes=tuple(notes)))
         page = Page(
             f"{a} and {b}",
             sections,
@@ -111,8 +106,9 @@ def made(first: Collected, second: Collected, a: str, b: str) -> Exhibit:
     )
 
 
-def _pairs(first: Collected, second: Collected) -> list[tuple[Exhibit | None, Exhibit | None]]:
-    old, new = ({exhibit.key: exhibit for exhibit in matrices(collected)} for collected in (first, second))
+def _pairs(first: Sequence[Exhibit], second: Sequence[Exhibit]) -> list[tuple[Exhibit | None, Exhibit | None]]:
+    """Of one data set and protocol."""
+    old, new = ({exhibit.key: exhibit for exhibit in matrices} for matrices in (first, second))
     return [(old[key], new[key]) for key in old if key in new] or [(next(iter([*old.values(), *new.values()]), None), None)]
 
 

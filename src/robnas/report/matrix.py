@@ -8,15 +8,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from robnas.report import names, settings
 from robnas.report.collected import Collected, Found
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table, number
-from robnas.report.intervals import BOUNDS, of_seeds, within
+from robnas.report.paper.over_seeds import of_each
 
 MOST = 4
-"""Settings of one attack that the matrix shows; of a sweep over more it shows the one in the middle, and a figure has them all."""
+"""Settings of one attack that the matrix shows; of a sweep over more it shows that in the middle for each goal; a figure has them all."""
 REDUCED = "† at reduced size: shows that it runs, not what the paper's models would do. "
 HARDENED = ", adversarially trained"
 PROTOCOLS = ("sound", "paper", "artifact", "custom")
@@ -81,7 +79,7 @@ def exhibit(
 ) -> Exhibit:
     """The matrix of one data set and protocol. attacks: its rows; measured: rows of clean accuracy that attacks wrote."""
     table, more = of_attacks(collected, attacks, collected.select(dataset=dataset, kind="train"), measured)
-    middle = ", ".join(f"{names.plugin(plugin)} (of {n})" for plugin, n in more.items())
+    several_of = ", ".join(f"{names.plugin(plugin)} (of {n})" for plugin, n in more.items())
     several = any("seeds" in entry.note for row in table.rows for entry in row if isinstance(entry, Cell))
     caption = (
         (
@@ -92,7 +90,12 @@ def exhibit(
         + ("" if several else "Each number with its 95% interval over inputs. ")
         + "The strip below a number is that interval: percentages from 0 to 100, others from the column's lowest end to its highest. "
         "An arrow in a head points to where a model is easier to break. Hatched: not measured. "
-        + (f"Of more than {MOST} settings of an attack the one in the middle is shown: {middle}; figures below have all. " if more else "")
+        + (
+            f"Of more than {MOST} settings of an attack that of the middle size is shown, for each goal: {several_of}; "
+            "figures below have all. "
+            if more
+            else ""
+        )
         + (REDUCED if _reduced(table) and not collected.all_reduced else "")
     )
     where = f"{names.data(dataset)}, {protocol} protocol"
@@ -141,8 +144,7 @@ def of_attacks(
 
 
 def choose(count: Mapping[Column, Collection[object]]) -> tuple[list[Column], dict[str, int]]:
-    """The columns, attack by attack; of an attack with more than MOST settings that in the middle of those that most models have, and
-    how many there are.
+    """The columns, attack by attack; of an attack with more than MOST settings one for each goal, and how many there are.
 
     count: column → the models that have it.
     """
@@ -157,11 +159,21 @@ def choose(count: Mapping[Column, Collection[object]]) -> tuple[list[Column], di
         kept = sorted(models, key=lambda s: (settings.size(s), s))
         if len(kept) > MOST:
             more[plugin] = len(kept)
-            complete = [s for s in kept if models[s] == max(models.values())]
-            kept = [complete[len(complete) // 2]]
+            goals = sorted({settings.goal(s) for s in kept}, key=settings.by_goal)
+            kept = [middle([s for s in kept if settings.goal(s) == goal], models) for goal in goals]
         order = {metric: i for i, metric in enumerate(MEASURES)}
         chosen += [c for s in kept for c in sorted(there, key=lambda c: order.get(c.metric, 9)) if c.setting == s]
     return chosen, more
+
+
+def middle(ordered: Sequence[str], models: Mapping[str, int]) -> str:
+    """The setting of the middle size (ε, rate, budget) among those that most models have; of several of that size the first.
+
+    ordered: settings, by size. models: setting → how many models have it.
+    """
+    complete = [s for s in ordered if models[s] == max(models[other] for other in ordered)]
+    sizes = list(dict.fromkeys(map(settings.size, complete)))
+    return next(s for s in complete if settings.size(s) == sizes[len(sizes) // 2])
 
 
 def head(columns: Sequence[Column], of: Mapping[str, int]) -> dict[str, str]:
@@ -175,8 +187,8 @@ def head(columns: Sequence[Column], of: Mapping[str, int]) -> dict[str, str]:
         name = f"{names.plugin(column.plugin)}{f' ({label})' if label else ''}, {unit}"
         while name in out:
             name += "′"
-        middle = f" (the middle of {of[column.plugin]} settings)" if column.plugin in of else ""
-        out[name.strip()] = f"{names.plugin(column.plugin)}, {label or 'as configured'}{middle}: {measure.about or column.metric}"
+        among = f" (of {of[column.plugin]} settings)" if column.plugin in of else ""
+        out[name.strip()] = f"{names.plugin(column.plugin)}, {label or 'as configured'}{among}: {measure.about or column.metric}"
     return out
 
 
@@ -211,7 +223,9 @@ def attacked(collected: Collected, found: Found) -> tuple[str, str]:
 
 
 def cell(rows: Sequence[Found], metric: str) -> Cell | None:
-    """Of one model and column: None where nothing was measured. Runs that differ in the attack's seed alone are averaged first."""
+    """Of one model and column: None where nothing was measured. Rows that differ in the attack's seed alone are averaged first, and what
+    is of one run then has no interval.
+    """
     if not rows:
         return None
     share = metric in ("asr", "cad", "accuracy", "clean_accuracy", "robust_accuracy")
@@ -226,19 +240,13 @@ def cell(rows: Sequence[Found], metric: str) -> Cell | None:
     places = tuple(dict.fromkeys(found.place for found in rows))
     if not runs:
         return Cell(None, text="none", flags=flags, runs=places)
-    values = [float(np.mean([found.value for found in own])) for own in runs.values()]
+    worth = of_each(list(runs.values()))
     n, errored = [found.row.n for found in rows if found.row.n], sum(found.row.errored for found in rows)
     note = ", ".join(
         filter(None, (f"n = {min(n)}" if n else "", f"{len(runs)} seeds" if len(runs) > 1 else "", f"{errored} errored" if errored else ""))
     )
-    low: float | None
-    high: float | None
-    if len(values) > 1:
-        low, high = of_seeds(values, [(found.low, found.high) for found in rows])
-    else:
-        low, high = rows[0].low, rows[0].high
-    low, high = (None if end is None else scale * end for end in within(low, high, BOUNDS.get(metric)))
-    mean = scale * float(np.mean(values))
+    low, high = (None if end is None else scale * end for end in (worth.low, worth.high))
+    mean = scale * worth.value
     if metric in ("parameters", "flops"):
         return Cell(mean, text=number(mean), flags=flags, note=note, runs=places)
     text = (f"{mean:.1f}" if share else f"{mean:.3f}" if metric == "auc" else number(mean)).replace("-", "−")

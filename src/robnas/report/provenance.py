@@ -34,7 +34,7 @@ def versions(collected: Collected) -> Exhibit:
 
 
 def jobs(collected: Collected) -> Exhibit | None:
-    """The plan's jobs that are not done, with what stopped them; None without a plan."""
+    """The plan's jobs that are not done, or whose folder is gone, with what stopped them; None without a plan."""
     if not collected.jobs:
         return None
     states = Counter(str(job.get("state", "unknown")) for job in collected.jobs)

@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 from robnas.report.names import FAMILIES
 from robnas.results import Row
 
+LARGEST = 1e100
+"""No measurement is as large, and sums and squares of what is not can be taken."""
 _KNOWN = frozenset(f.name for f in fields(Row))
 _NEITHER = Row("", None)
 """A row of defaults."""
@@ -73,11 +75,15 @@ def read_row(content: Any) -> Row:
     missing, foreign = _SHAPES[shape]
     if content.get("family", "custom") not in FAMILIES:
         raise TypeError(f"family is none of {', '.join(FAMILIES)}")
+    if (flags := content.get("flags")) and not all(isinstance(flag, str) for flag in flags):
+        raise TypeError("flags are no texts")
+    if (value := content["value"]) is not None and not -LARGEST < value < LARGEST:
+        raise TypeError(f"value is beyond ±{LARGEST:g}")
     ci = content.get("ci")
     if ci is not None:
         try:
             low, high = (float(end) for end in ci)  # an infinite end is written as text
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise TypeError("ci is no pair of numbers") from None
         ci = None if math.isnan(low) or math.isnan(high) else (low, high)
     row = object.__new__(Row)  # a frozen class sets one attribute after another: of 100,000 rows that takes as long as to parse them

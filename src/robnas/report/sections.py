@@ -180,11 +180,6 @@ def _key(module: str) -> str:
     return module.replace("_0", "-").replace("_", "-")
 
 
-def headline(collected: Collected) -> list[str]:
-    """The finding alone."""
-    return finding.sentences(collected, claims.judge(collected))[:1]
-
-
 def unwritten(exhibits: Iterable[Exhibit]) -> tuple[tuple[Exhibit, files.Written], ...]:
     """As a section has them before `Maker.written`."""
     return tuple((exhibit, files.Written()) for exhibit in exhibits)
@@ -207,7 +202,8 @@ def facts(collected: Collected) -> list[tuple[str, str]]:
     states: dict[str, Any] = {}
     for job in collected.jobs:
         states[str(job.get("state"))] = states.get(str(job.get("state")), 0) + 1
-    done = f"{states.get('done', 0)} of {len(collected.jobs)}" if collected.jobs else ""
+    gone = f", {states['gone']} gone" if "gone" in states else ""
+    done = f"{states.get('done', 0)} of {len(collected.jobs)}{gone}" if collected.jobs else ""
     pairs = [
         ("data", ", ".join(data)),
         ("models", f"{len(models)} ({', '.join(families)})"),

@@ -14,6 +14,9 @@ OWN = frozenset(
 ALWAYS = ("goal", "eps", "rate", "budget", "strategy", "replica")
 """What is written even where all columns agree."""
 
+GOALS = ("untargeted", "most_likely", "least_likely")
+"""In the order of columns."""
+
 
 def setting(params: Mapping[str, Any]) -> str:
     """Equal for equal attacks, whatever model they were made on."""
@@ -59,18 +62,35 @@ def size(text: str) -> float:
     return float(found)
 
 
+def goal(text: str) -> str:
+    """What an attack was after; "" where it does not say."""
+    return str(json.loads(text).get("goal", ""))
+
+
+def by_goal(name: str) -> tuple[int, str]:
+    """To sort goals by."""
+    return GOALS.index(name) if name in GOALS else len(GOALS), name
+
+
 def unbounded(params: Mapping[str, Any]) -> bool:
     """Whether it looks for the nearest adversarial image, however far that is; its success is then no news, its distance is."""
     eps = params.get("eps")
     return eps == "inf" or (isinstance(eps, float) and math.isinf(eps))
 
 
+def radius(eps: Any) -> str:
+    """ "8/255", "1.33/255"; "∞" where there is no bound."""
+    return f"{255 * eps:.3g}/255" if isinstance(eps, int | float) and math.isfinite(eps) else "∞"
+
+
 def said(name: str, value: Any) -> str:
     """ "ε = 8/255", "40% of labels", "8000 queries"; "" where there is nothing to say."""
     if name == "eps":
-        return "" if not isinstance(value, (int, float)) or isinstance(value, bool) else f"ε = {255 * value:.3g}/255"
+        return "" if not isinstance(value, (int, float)) or isinstance(value, bool) else f"ε = {radius(value)}"
     if name == "goal":
         return str(value).replace("_", " ")
+    if name == "step_size" and isinstance(value, float):
+        return f"steps of {radius(value)}"
     if name == "rate" and isinstance(value, (int, float)):
         return f"{100 * value:.3g}% of labels"
     if name == "budget":

@@ -16,7 +16,7 @@ from robnas.report.exhibit import Exhibit
 from robnas.report.page import render
 from robnas.report.pictures import Pictures
 from robnas.report.progress import Said, silent
-from robnas.report.sections import Progress, headline, page
+from robnas.report.sections import Progress, page
 from robnas.words import Parser
 
 
@@ -43,7 +43,8 @@ def main(words: list[str]) -> None:
             from robnas.report.compare import compare
 
             first, second = (collect(Path(folder), progress) for folder in options.folders)
-            (written, exhibits), collected = compare(first, second, options.out, headline), second
+            (written, exhibits), collected = compare(first, second, options.out), second
+            collected.notes[:0] = first.notes
     progress.done()
     for note in collected.notes[:5]:
         print(f"note: {note.where}: {note.what}", file=sys.stderr)

@@ -18,7 +18,8 @@ from robnas.report.paper import thefts
 from robnas.report.paper.cells_found import of_models
 from robnas.report.paper.over_seeds import Who, who
 from robnas.report.paper.table_01 import twin
-from robnas.report.paper.variants import Variant, radius, undefended, variants
+from robnas.report.paper.variants import Variant, undefended, variants
+from robnas.report.settings import radius
 from robnas.space.facts import CELL_FACTS
 
 METRICS = {"asr": 1, "cad": 1, "auc": 1, "ace": -1, "median_distance": -1}

@@ -114,10 +114,11 @@ def over_seeds(rows: Iterable[Found], *, logarithmic: bool = False) -> dict[Who,
     for found in rows:
         if math.isfinite(found.value) and (found.value > 0 or not logarithmic):
             of.setdefault(who(found), {}).setdefault((found.row.search_seed, found.row.train_seed), []).append(found)
-    return {name: _worth(list(of[name].values()), logarithmic) for name in sorted(of, key=lambda name: name.order)}
+    return {name: of_each(list(of[name].values()), logarithmic) for name in sorted(of, key=lambda name: name.order)}
 
 
-def _worth(seeds: Sequence[Sequence[Found]], logarithmic: bool) -> Worth:
+def of_each(seeds: Sequence[Sequence[Found]], logarithmic: bool = False) -> Worth:
+    """The worth of one model. seeds: of each its rows, all with numbers; several rows of a seed are averaged first."""
     into, back = (np.log, np.exp) if logarithmic else (np.asarray, np.asarray)
     alone = not logarithmic  # what is its own mean need not be asked of NumPy
     each = [own[0].value if alone and len(own) == 1 else float(back(np.mean(into([found.value for found in own])))) for own in seeds]

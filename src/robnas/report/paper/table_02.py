@@ -14,13 +14,7 @@ DRAWN = 4
 
 def exhibit(collected: Collected) -> Exhibit:
     """ACE (Eq. 8) of each pair."""
-    replicas: dict[Who, list[Found]] = {}
-    for pair in crossed(thefts.of_victims(collected, collected.select(plugin="knockoff", metric="ace"))):
-        replicas.setdefault(who(pair[0]), []).append(thefts.of_victim(pair))
-    quantities = [
-        forests.Quantity(f"replica {one.title}", "ACE", replicas[one], printed(collected, one), near=thefts.from_budget, share=False)
-        for one in sorted(replicas, key=lambda one: one.order)
-    ]
+    found = quantities(collected)
     about = (
         "Average cross entropy of the replica's answers under the victim's (ACE, nats; lower: more is stolen). Rows: victims; columns: "
         "replicas. Read down a column: which victim gives most away to the same replica."
@@ -28,14 +22,25 @@ def exhibit(collected: Collected) -> Exhibit:
     needed = "thefts: robnas fit --config knockoff/paper.yaml --model.network=REPLICA --attacks.knockoff.victim=RUN of another architecture"
     return forests.exhibit(
         collected,
-        quantities,
+        list(found.values()),
         key="table-2",
         label="Table 2",
         title="Stealing across architectures",
         about=about,
         needed=needed,
-        figure=len(quantities) <= DRAWN,
+        figure=len(found) <= DRAWN,
     )
+
+
+def quantities(collected: Collected) -> dict[Who, forests.Quantity]:
+    """Replica → what it stole of each victim, with the paper's numbers."""
+    replicas: dict[Who, list[Found]] = {}
+    for pair in crossed(thefts.of_victims(collected, collected.select(plugin="knockoff", metric="ace"))):
+        replicas.setdefault(who(pair[0]), []).append(thefts.of_victim(pair))
+    return {
+        one: forests.Quantity(f"replica {one.title}", "ACE", replicas[one], printed(collected, one), near=thefts.from_budget, share=False)
+        for one in sorted(replicas, key=lambda one: one.order)
+    }
 
 
 def crossed(pairs: Sequence[tuple[Found, Found]]) -> list[tuple[Found, Found]]:

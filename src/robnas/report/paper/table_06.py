@@ -13,6 +13,7 @@ from robnas.configuration.reading import read_file, read_text
 from robnas.report.collected import Collected, Found
 from robnas.report.exhibit import Entry, Exhibit, Table
 from robnas.report.paper.variants import PROTOCOLS
+from robnas.report.settings import radius
 from robnas.units import fraction
 
 NOT_RUN = "not run"
@@ -31,7 +32,7 @@ def exhibit(collected: Collected) -> Exhibit:
         paper, name = line["paper"], f"{line['parameter']}{', ' + line['unit'] if 'unit' in line else ''}"
         cells = [_against([line["fixed"]] if "fixed" in line else [of_config(line)], line)]
         cells += [_against(used[i][p], line) if used[i][p] else ("not a setting" if "fixed" in line else NOT_RUN) for p in there]
-        rows.append((name, _said(paper), *cells))
+        rows.append((name, _said(paper, _of_pixels(line)), *cells))
     caption = (
         "Settings of the experiments of §3 and §5.2: the paper's; robnas's own configs of that protocol, read from the files that are "
         "shipped; and those of the runs below, by protocol, read from their rows and configurations. ≠: not as the paper has it, as in "
@@ -120,7 +121,7 @@ def _against(values: Iterable[Any], line: Mapping[str, Any]) -> str:
         return "none"
     same = line.get("same", {})
     apart = any(not _equal(same.get(value, value), line["paper"]) for value in said)
-    return ("≠ " if apart else "") + ", ".join(_said(value) for value in said)
+    return ("≠ " if apart else "") + ", ".join(_said(value, _of_pixels(line)) for value in said)
 
 
 def _equal(value: Any, paper: Any) -> bool:
@@ -134,12 +135,16 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _said(value: Any) -> str:
-    """8/255 rather than 0.0314; 2,500; words as they are."""
+def _of_pixels(line: Mapping[str, Any]) -> bool:
+    """Whether it is told in steps of a pixel, as ε is."""
+    return str(line.get("at")).endswith((".eps", ".step_size")) and line["type"] != "Backdoor injection"  # its paper says 0.015
+
+
+def _said(value: Any, pixels: bool = False) -> str:
+    """2,500; words as they are. pixels: 1.33/255 rather than 0.00523."""
     number = _number(value)
+    if pixels and number is not None:
+        return radius(number)
     if isinstance(value, str) or number is None:
         return str(value)
-    whole = number * 255
-    if not isinstance(value, int) and 0 < number < 1 and abs(whole - round(whole)) < 1e-6:
-        return f"{round(whole)}/255"
     return f"{value:,}" if isinstance(value, int) else f"{number:g}"

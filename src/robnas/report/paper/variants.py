@@ -9,7 +9,7 @@ from typing import Any
 from robnas.report import names
 from robnas.report.collected import Collected, Found
 from robnas.report.paper.over_seeds import Who, who
-from robnas.report.settings import in_order
+from robnas.report.settings import in_order, radius
 
 PROTOCOLS = ("paper", "artifact", "sound", "custom")
 """In the order of panels."""
@@ -101,27 +101,24 @@ def printed(collected: Collected, metric: str, where: str) -> dict[str, dict[str
     return found
 
 
-def radius(eps: Any) -> str:
-    """ "8/255"; "0.015" where it is no whole number of 255ths; "∞" where there is no bound."""
-    if not isinstance(eps, int | float):
-        return "∞"
-    return f"{255 * eps:.0f}/255" if abs(255 * eps - round(255 * eps)) < 1e-6 else f"{eps:.3g}"
-
-
 def in_words(params: dict[str, Any]) -> str:
     """How an attack was made, as captions say it: "ε = 8/255, 7 steps of 2/255, 5 restarts"."""
     said = []
-    if "eps" in params and params.get("norm") != "l2":
+    pixels = "eps" in params and params.get("norm") != "l2"
+    if pixels:
         said.append(f"ε = {radius(params['eps'])}")
     elif "eps" in params:
         said.append(f"ε = {params['eps']}")
     if "steps" in params:
-        step = f" of {radius(params['step_size'])}" if isinstance(params.get("step_size"), int | float) else ""
+        size = params.get("step_size")
+        step = f" of {radius(size) if pixels else f'{size:.3g}'}" if isinstance(size, int | float) else ""
         said.append(f"{params['steps']} step{'s' * (params['steps'] != 1)}{step}")
     if isinstance(params.get("n_restarts"), int) and params["n_restarts"] > 1:
         said.append(f"{params['n_restarts']} restarts")
     if "n_queries" in params:
         said.append(f"{params['n_queries']} queries a step")
+    if isinstance(members := params.get("members"), float) and members < 1:
+        said.append(f"{members:.3g} of the training images")
     if params.get("confidence") and not isinstance(params["confidence"], list):
         said.append(f"success: confidence above {params['confidence']}")
     if params.get("only_correct") is False:
