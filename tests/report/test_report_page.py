@@ -151,8 +151,10 @@ def test_what_cannot_be_read_is_named_and_passed_over(tmp_path: Path) -> None:
         ({"flags": [{"a": 1}]}, "flags are no texts"),
         ({"flags": ["1 seed", None]}, "flags are no texts"),
         ({"value": 1e308}, "value is beyond ±1e+100"),
-        ({"value": -(10**400)}, "value is beyond"),
-        ({"ci": [0, 10**400]}, "ci is no pair"),
+        ({"value": 1.7}, "asr is outside of [0, 1]"),
+        ({"value": -(10**400)}, "too long"),
+        ({"params": {"eps": 10**400}}, "too long"),
+        ({"n": -5}, "a number of inputs is negative"),
     ],
 )
 def test_a_damaged_row_costs_no_exhibit(tmp_path: Path, wrong: dict[str, object], said: str) -> None:

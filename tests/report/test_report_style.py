@@ -12,7 +12,8 @@ def markers(axes):
 
 
 def test_families_are_blocks_with_a_gap():
-    assert style.places([("darts", "nas"), ("enas", "nas"), ("resnet", "manual")]) == {"darts": 0, "enas": 1, "resnet": 2.7}
+    models = [("darts", "nas"), ("mine", "nas"), ("mine", "manual")]
+    assert style.places(models) == dict(zip(models, (0, 1, 2.7), strict=True))
 
 
 def test_a_forest_has_a_mark_a_model_a_small_one_a_seed_and_a_pale_one():

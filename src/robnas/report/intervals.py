@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from robnas.statistics import student
 
 BOUNDS = {
-    **dict.fromkeys(("accuracy", "clean_accuracy", "robust_accuracy", "asr", "auc", "flat", "convex"), (0.0, 1.0)),
+    **dict.fromkeys(("accuracy", "clean_accuracy", "robust_accuracy", "asr", "auc", "flat", "convex", "theorem_1_broken"), (0.0, 1.0)),
     "cad": (-1.0, 1.0),
     **dict.fromkeys(("ace", "seconds"), (0.0, math.inf)),
 }

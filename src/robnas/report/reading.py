@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+from robnas.report.intervals import BOUNDS
 from robnas.report.names import FAMILIES
 from robnas.results import Row
 
+LONGEST = 25
+"""Digits of a whole number: one of 400 has no float."""
 LARGEST = 1e100
 """No measurement is as large, and sums and squares of what is not can be taken."""
+ROUNDED = 1e-6
+"""By how much a share may be more than all."""
 _KNOWN = frozenset(f.name for f in fields(Row))
 _NEITHER = Row("", None)
 """A row of defaults."""
@@ -38,6 +44,7 @@ def read_rows(path: Path) -> tuple[list[Row], list[str]]:
         text = path.read_bytes().decode("utf-8", errors="surrogateescape")
     except OSError as error:
         return [], [f"cannot be read: {error.strerror}"]
+    decoder = _CAREFUL if _LONG.search(text) else _DECODER
     rows: list[Row] = []
     bad: dict[str, list[int]] = {}
     foreign: Counter[str] = Counter()
@@ -45,10 +52,10 @@ def read_rows(path: Path) -> tuple[list[Row], list[str]]:
         if not line.strip():
             continue
         try:
-            content = _DECODER.decode(line)
+            content = decoder.decode(line)
             row = read_row(content)
         except _NoNumberError:
-            bad.setdefault("a value is NaN or infinite", []).append(number)
+            bad.setdefault("a value is NaN, infinite or too long", []).append(number)
         except (ValueError, RecursionError):
             cut = number == text.count("\n") + 1 and not text.endswith("\n")
             bad.setdefault("cut off" if cut else "no row", []).append(number)
@@ -79,6 +86,10 @@ def read_row(content: Any) -> Row:
         raise TypeError("flags are no texts")
     if (value := content["value"]) is not None and not -LARGEST < value < LARGEST:
         raise TypeError(f"value is beyond ±{LARGEST:g}")
+    if (content.get("n") or 0) < 0 or (content.get("eligible") or 0) < 0 or content.get("errored", 0) < 0:
+        raise TypeError("a number of inputs is negative")
+    if value is not None and (bounds := BOUNDS.get(content["metric"])) and not bounds[0] - ROUNDED <= value <= bounds[1] + ROUNDED:
+        raise TypeError(f"{content['metric']} is outside of [{bounds[0]:g}, {bounds[1]:g}]")
     ci = content.get("ci")
     if ci is not None:
         try:
@@ -121,7 +132,13 @@ def _no_number(text: str) -> NoReturn:
     raise _NoNumberError(text)
 
 
+def _whole(text: str) -> int:
+    return int(text) if len(text) <= LONGEST else _no_number(text)
+
+
 _DECODER = json.JSONDecoder(parse_constant=_no_number)
+_CAREFUL = json.JSONDecoder(parse_constant=_no_number, parse_int=_whole)
+_LONG = re.compile(rf"\d{{{LONGEST}}}")
 
 
 def _lines(numbers: list[int]) -> str:

@@ -109,12 +109,12 @@ def forest_height(models: int, families: int = 2) -> float:
     return 0.75 + (ROW if models <= MANY else TIGHT) * (models + 0.7 * max(0, families - 1) + 1)
 
 
-def places(models: Sequence[tuple[str, str]]) -> dict[str, float]:
-    """(model, family) in order → y of each; a gap between families."""
+def places(models: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
+    """(model, family) in order → y of each; a gap between families. Two families may have a model of the same name."""
     at, before, found = 0.0, None, {}
     for model, family in models:
         at += 0.7 if before not in (None, family) else 0.0
-        found[model], before = at, family
+        found[model, family], before = at, family
         at += 1
     return found
 
@@ -131,7 +131,7 @@ def forest(
 
     marks: in the order of rows. named: whether names stand at the left. middle: what the dashed line is of a family; None: no line.
     """
-    y = places([(mark.model, mark.family) for mark in marks])
+    y = places([mark[:2] for mark in marks])
     from matplotlib.collections import LineCollection
 
     rows = [((0, at), (1, at)) for at in y.values()]
@@ -141,10 +141,10 @@ def forest(
         own = [mark for mark in marks if mark.family == family]
         there = [mark.value for mark in own if mark.value is not None]
         if len(there) > 1 and middle is not None:
-            ends = y[own[0].model] - 0.5, y[own[-1].model] + 0.5
+            ends = y[own[0][:2]] - 0.5, y[own[-1][:2]] + 0.5
             axes.plot([middle(there)] * 2, ends, "--", color=paler(look(family).colour, 0.4), linewidth=1, zorder=1)
     for family in dict.fromkeys(mark.family for mark in marks):
-        _marks(axes, [(y[mark.model], mark) for mark in marks if mark.family == family], look(family))
+        _marks(axes, [(y[mark[:2]], mark) for mark in marks if mark.family == family], look(family))
     if named:
         axes.set_yticks(list(y.values()), [words(names.model(mark.model)) for mark in marks])
     else:
@@ -155,7 +155,7 @@ def forest(
     if limits:
         axes.set_xlim(*limits)
     axes.set_xlabel(xlabel, fontsize=SMALL, color=INK)
-    _hatch([(axes, y[mark.model]) for mark in marks if mark.value is None])
+    _hatch([(axes, y[mark[:2]]) for mark in marks if mark.value is None])
 
 
 def _marks(axes: Any, marks: Sequence[tuple[float, Mark]], style: names.Look) -> None:

@@ -104,7 +104,7 @@ def _who(model: str, family: str, searched: bool) -> Who:
 
 
 def over_seeds(rows: Iterable[Found], *, logarithmic: bool = False) -> dict[Who, Worth]:
-    """Architecture → its worth, in the report's order. Rows without a number are passed over.
+    """Architecture → its worth, in the report's order. Rows without a number or a model are passed over.
 
     Args:
         rows: of one measure; intervals end where its values must.
@@ -112,7 +112,7 @@ def over_seeds(rows: Iterable[Found], *, logarithmic: bool = False) -> dict[Who,
     """
     of: dict[Who, dict[tuple[int | None, int | None], list[Found]]] = {}
     for found in rows:
-        if math.isfinite(found.value) and (found.value > 0 or not logarithmic):
+        if found.model and math.isfinite(found.value) and (found.value > 0 or not logarithmic):
             of.setdefault(who(found), {}).setdefault((found.row.search_seed, found.row.train_seed), []).append(found)
     return {name: of_each(list(of[name].values()), logarithmic) for name in sorted(of, key=lambda name: name.order)}
 

@@ -33,4 +33,5 @@ def twin(run: RunFolder) -> bool:
 
 def members(found: Found) -> float:
     """How much of the training set is missing."""
-    return 1.0 - float(found.params.get("members") or 1.0)
+    share = found.params.get("members")
+    return 1.0 - share if isinstance(share, int | float) else 0.0

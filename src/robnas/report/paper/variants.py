@@ -124,8 +124,9 @@ def in_words(params: dict[str, Any]) -> str:
     if params.get("only_correct") is False:
         said.append("right and wrong inputs alike")
     for name, text in _WORDS.items():
-        if params.get(name) is not None:
-            said.append(text.format(params[name]))
+        value = params.get(name)
+        if isinstance(value, int | float) or (isinstance(value, str) and ":" not in text.partition("}")[0]):
+            said.append(text.format(value))
     return ", ".join(said)
 
 
