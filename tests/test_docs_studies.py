@@ -9,7 +9,7 @@ from command_line import robnas
 from docs_page import page
 from robnas.configuration import files
 from robnas.results import Row, Rows
-from robnas.study import command, file, file_block
+from robnas.study import command, file, file_block, file_model
 from robnas.study.executor import Outcome
 
 PAGE = page("studies.md")
@@ -69,7 +69,7 @@ def test_what_the_page_shows_of_its_graph_is_what_is_printed(here, capsys):
 
 
 def test_every_key_of_a_study_file_is_on_the_page():
-    known = {*file.TOP, *file.MODEL_KEYS, *file_block.PROTOCOLS, *(key for keys in file_block.KEYS.values() for key in keys)}
+    known = {*file.TOP, *file_model.MODEL_KEYS, *file_block.PROTOCOLS, *(key for keys in file_block.KEYS.values() for key in keys)}
     assert not [key for key in known if f"`{key}`" not in PAGE.text]
 
 

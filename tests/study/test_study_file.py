@@ -56,7 +56,7 @@ def test_a_protocol_has_its_own_config_unless_the_study_names_another():
     ("changed", "said"),
     [
         ({"atacks": {}}, "unknown key 'atacks'. Did you mean 'attacks'"),
-        ({"study": "a/b"}, "study: 'a/b' is not a name"),
+        ({"study": "a/b"}, "study: 'a/b' is no name"),
         ({"protocols": ["sond"]}, "unknown protocol 'sond'. Did you mean 'sound'"),
         ({"data": ["cifar11"]}, "unknown data 'cifar11'. Did you mean 'cifar10'"),
         ({"overlays": ["digit.yaml"]}, "overlays: unknown config 'digit.yaml'. Did you mean 'digits.yaml'"),

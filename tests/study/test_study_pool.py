@@ -190,7 +190,7 @@ def test_a_workers_place_is_taken_by_the_next(pool, tmp_path):
 
 
 def test_a_runner_that_cannot_be_imported_is_said(pool, tmp_path):
-    with pytest.raises(RuntimeError, match=r"before it was ready.*workers\.log"):
+    with pytest.raises(UserError, match=r"before it was ready.*workers\.log"):
         pool(runner="no_such_module:main").run([["say", tmp_path, "a"]])
     assert "no_such_module" in (tmp_path / "pool" / "workers.log").read_text()
 

@@ -43,6 +43,8 @@ def read_text(text: str, where: str) -> Any:
         raise UserError(f"{where}{line}: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{where}: {' '.join(str(error).split())}") from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise UserError(f"{where}: a value that cannot be read: {' '.join(str(error).split())}") from error
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -63,5 +65,5 @@ def read_value(text: str) -> Any:
     """A flag's value: "3" → 3, "[1, 2]" → a list, "8/255" and "off" stay text; what is no YAML is text too."""
     try:
         return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # a whole number of thousands of digits is a ValueError
         return text

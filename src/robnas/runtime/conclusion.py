@@ -1,5 +1,6 @@
 """What a command says at its end: how good a trained model is and what to do with it next, and the tables of attacks and probes."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def of_fit(trainer: Trainer, tested: Row | None, evaluations: Iterable[Any]) -> 
             else:
                 print(said(evaluation.name, row))
     probed.show(measured, _console())
-    print(f"next: robnas attack {trainer.default_root_dir} --config pgd.yaml", flush=True)
+    print(f"next: robnas attack {shlex.quote(str(trainer.default_root_dir))} --config pgd.yaml", flush=True)
 
 
 def of_evaluations(rows: Sequence[tuple[Rows, Row]], measured: Sequence[tuple[str, Row]]) -> None:

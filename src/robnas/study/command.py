@@ -1,18 +1,25 @@
 """`robnas study FILE`: plans, runs or goes on with every job of a study, and writes its report. Imports no torch."""
 
+import shlex
+import signal
 import sys
+import threading
 import time
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 
 from robnas import atomic, locks
-from robnas.errors import UserError, require
+from robnas.configuration.reading import read_value
+from robnas.errors import UserError, require, short
 from robnas.study import cells, dry_run, file, graph
 from robnas.study.blocks import Study
 from robnas.study.costs import measured_in
+from robnas.study.courier import Courier
 from robnas.study.executor import Executor
 from robnas.study.local import local
 from robnas.study.plan import NAME, Plan
@@ -46,9 +53,9 @@ def main(words: list[str]) -> int:
     parser.add_argument("--wandb", choices=("off", "offline", "online"), default="off", help="Weights & Biases of every job (default: off)")
     options = parser.parse_args(words)
     require(options.dry_run or not options.jobs, "study: --jobs belongs to --dry-run")
-    require(options.workers is None or options.workers >= 1, f"--workers: {options.workers} is not at least 1")
     study = file.read(file.find(options.file))
-    folder = options.out or Path("runs") / study.name
+    folder = (options.out or Path("runs") / study.name).expanduser()
+    _check(options, folder)
     plan = graph.plan(study, options.file, folder, time.strftime("%Y-%m-%dT%H:%M:%S%z"), options.wandb)
     if options.dry_run:
         running = Running(plan, folder)
@@ -57,28 +64,35 @@ def main(words: list[str]) -> int:
         print("\n".join(dry_run.lines(plan, measured_in(folder), done, options.jobs)))
         return 0
     executor = _executor(options, folder, study.threads)
-    _claim(study, folder)
+    _is_ours(study, folder)
     try:
-        return run(plan, folder, executor)
+        with terminated_is_interrupted():
+            return run(study, plan, folder, executor)
     except KeyboardInterrupt:
-        out = f" --out {options.out}" if options.out else ""
-        print(f"robnas: stopped; the same command goes on: robnas study {options.file}{out}", file=sys.stderr)
+        print(f"robnas: stopped; the same command goes on: robnas study {shlex.join(words)}", file=sys.stderr)
         return 130
     finally:
         locks.release(folder)
 
 
-def run(plan: Plan, folder: Path, executor: Executor) -> int:
+def run(study: Study, plan: Plan, folder: Path, executor: Executor) -> int:
     """All jobs, then the report → exit status."""
     console, began = Console(stderr=True), time.monotonic()
     running = Running(plan, folder)
-    running.find_done()
-    if done := sum(job.state == "done" for job in plan.jobs):
-        console.print(f"{done} of {len(plan.jobs)} jobs were done before", highlight=False)
-    if done < len(plan.jobs):
-        with executor, Shown(plan.jobs, executor.slots, console) as shown:
-            running.told = shown.update
-            running.run(executor)
+    running.find_done(write=False)
+    todo = bool(cells.different(study, folder)) or any(job.state != "done" for job in plan.jobs)
+    # a cluster that is not there is said before anything is written; one that is there has taken SIGTERM for its own
+    with executor if todo else nullcontext(), terminated_is_interrupted():
+        _claim(study, folder)
+        running.find_done(anew=True)
+        done = sum(job.state == "done" for job in plan.jobs)
+        said = [f"{done} of {len(plan.jobs)} jobs were done before"] if done else []
+        for line in [*said, *dry_run.once(plan)]:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        if done < len(plan.jobs):
+            with Shown(plan.jobs, executor.slots, console) as shown:
+                running.told = shown.update
+                running.run(executor)
     lost = [job for job in plan.jobs if job.state != "done"]
     for job in lost:
         print(f"robnas: {job.id} {job.state}: {job.error}" + (f"; log: {folder / job.log}" if job.log else ""), file=sys.stderr)
@@ -87,11 +101,49 @@ def run(plan: Plan, folder: Path, executor: Executor) -> int:
     return 1 if lost else 0
 
 
-def _claim(study: Study, folder: Path) -> None:
-    """The folder is this study's and this process's. Raises UserError where it is another's."""
-    there = Plan.read(folder)
+@contextmanager
+def terminated_is_interrupted() -> Iterator[None]:
+    """SIGTERM, by which a scheduler or a container ends a process, is to this one what Ctrl-C is."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _check(options: Namespace, folder: Path) -> None:
+    """Flags that a dry run does not need, too. Raises UserError."""
+    require(options.workers is None or options.workers >= 1, f"--workers: {options.workers} is not at least 1")
+    require(options.gpus is None or 0 <= options.gpus <= 1, f"--gpus: {options.gpus} is not in [0, 1]: the share of a GPU for each job")
+    if options.executor == "local":
+        for flag in ("address", "store", "gpus"):
+            require(getattr(options, flag) is None, f"--{'ray-address' if flag == 'address' else flag} belongs to --executor ray")
+    elif options.store is not None:
+        Courier(options.store, folder)
+    require(not folder.exists() or folder.is_dir(), f"--out: {folder} is a file; a study has a folder")
+    read = read_value(str(folder))
+    require(str(read) == str(folder), f"--out: {str(folder)!r} is {short(read)} in YAML, as which jobs would read it; give it another name")
+
+
+def _is_ours(study: Study, folder: Path) -> None:
+    """Raises UserError where the folder is another study's, or nobody can tell."""
+    try:
+        there = Plan.read(folder)
+    except UserError as error:
+        raise UserError(f"{error}; remove the file, and the same command goes on: what is done stands elsewhere, too") from error
     other = there is not None and there.study != study.name
     require(not other, f"--out: {folder} holds the study {there.study if there else ''!r}; {study.name!r} needs a folder of its own")
+
+
+def _claim(study: Study, folder: Path) -> None:
+    """The folder is this process's. Raises UserError where somebody works there."""
     try:
         locks.acquire(folder)
     except UserError as error:
@@ -103,8 +155,6 @@ def _claim(study: Study, folder: Path) -> None:
 
 def _executor(options: Namespace, folder: Path, threads: int) -> Executor:
     if options.executor == "local":
-        for flag in ("address", "store", "gpus"):
-            require(getattr(options, flag) is None, f"--{flag} belongs to --executor ray")
         return local(folder, options.workers, threads)
     from robnas.study.ray_executor import RayExecutor  # says itself what to install where there is no Ray
 

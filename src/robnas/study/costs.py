@@ -9,12 +9,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from robnas.configuration import flags
 from robnas.errors import UserError
 from robnas.models.sizes import sizes
 from robnas.space import published
 from robnas.space.size import size
-from robnas.study.layers import merged
+from robnas.study.layers import asked, merged
 from robnas.study.plan import Plan, PlannedJob
 from robnas.study.queries import arguments, class_of, is_white_box, number, queries
 
@@ -34,11 +33,11 @@ class Cost:
 
 def cost(job: PlannedJob) -> Cost:
     """Of one job at the paper's size; of a reduced one only its queries, and those are a bound: a scale makes them fewer."""
-    asked = flags.parse(job.argv[1:])
-    config = merged(asked)
+    flags = asked(tuple(job.argv[1:]))
+    config = merged(flags)
     train, test = IMAGES.get(job.dataset, (0, 0))
     attacks = [block for block in (config.get("attacks") or {}).values() if isinstance(block, dict)]
-    asks = sum(queries(block, test) for block in attacks) * max(1, len(asked.runs))
+    asks = sum(queries(block, test) for block in attacks) * max(1, len(flags.runs))
     per_image = None if job.reduced or job.kind == "search" else _flops(config, job)
     if per_image is None:
         return Cost(None, asks)
@@ -82,7 +81,7 @@ def hours(jobs: Iterable[PlannedJob], measured: Iterable[PlannedJob] = ()) -> tu
 
 def block_of(job: PlannedJob) -> str:
     """Name of the job's block in the study file."""
-    return job.what or job.id.split("/")[1 if job.kind == "search" else 3]
+    return job.block
 
 
 @cache

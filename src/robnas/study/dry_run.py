@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from robnas.study.costs import BACKWARD, Cost, block_of, cost, hours
+from robnas.study.flag_words import typed
 from robnas.study.plan import Plan, PlannedJob
 from robnas.units import human
 
@@ -19,8 +20,16 @@ def lines(plan: Plan, measured: Iterable[PlannedJob], done: int, every_job: bool
     if exhibits := _exhibits(plan):
         out += ["for", *exhibits, ""]
     if every_job:
-        out += ["jobs", *(f"  {job.id}: robnas {' '.join(job.argv)}" for job in plan.jobs), ""]
+        out += ["jobs", *(f"  {job.id}: robnas {typed(job.argv)}" for job in plan.jobs), ""]
     return out + _sum(plan, costs, list(measured), done)
+
+
+def once(plan: Plan) -> list[str]:
+    """A line about jobs that are one command, where there are such."""
+    both = [job for job in plan.jobs if job.also]
+    count = sum(len(job.also) for job in both)
+    such = f"the same command as one of them and done with it, such as {both[0].also[0]} with {both[0].id}" if both else ""
+    return [f"{count:,} more {'is' if count == 1 else 'are'} {such}"] if both else []
 
 
 def _graph(plan: Plan, costs: dict[str, Cost]) -> list[str]:
@@ -76,6 +85,7 @@ def _sum(plan: Plan, costs: dict[str, Cost], measured: list[PlannedJob], done: i
     said = ", ".join(f"{kinds[kind]:,} {title if kinds[kind] > 1 else KINDS_OF_ONE[kind]}" for kind, title in KINDS.items() if kinds[kind])
     reduced = sum(job.reduced for job in plan.jobs)
     out = [f"size: {len(plan.jobs):,} jobs ({said})" + (f", {done:,} of them done" if done else "")]
+    out += [f"  {said}" for said in once(plan)]
     if reduced:
         out.append(f"  {'all' if reduced == len(plan.jobs) else f'{reduced:,}'} reduced: not at the paper's size")
     known = [c.flops for c in costs.values() if c.flops is not None]

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from robnas import plugins
-from robnas.configuration import files, reading
-from robnas.errors import UserError, require, short, unknown
-from robnas.study import checks
+from robnas.configuration import files
+from robnas.errors import UserError, require, short
+from robnas.study import checks, shape
 from robnas.study.blocks import Block, Kind, Model
+from robnas.study.contents import content
 
 PROTOCOLS = ("sound", "paper", "artifact", "custom")
 _ANY = ("config", "seeds", "protocols", "data", "overlays", "flags", "vary", "exhibits")
 _EVALUATED = (*_ANY, "of", "models", "together")
 KEYS = {"search": _ANY, "train": (*_ANY, "models"), "attack": (*_EVALUATED, "shift_seed"), "probe": _EVALUATED}
-GROUPS = {"attacks": "robnas.attacks", "defences": "robnas.defences", "probes": "robnas.probes"}
-"""Sections of a config whose blocks are plugins → their entry points."""
+MARKS = ("{run}", "{model}")
+"""What stands for the run, and its network, that an attack or a probe is about."""
 
 Seeds = dict[str, tuple[int, ...]]
 T = TypeVar("T")
@@ -54,32 +55,34 @@ class Reader:
         """Raises UserError for the first thing that is wrong with it."""
         given, where = self.given, self.where
         checks.keys(given, KEYS[self.kind], f"key of {where}")
-        by_protocol = self._by_protocol(self._protocols())
-        contents = {p: [reading.read_file(files.find(config)) for config in by_protocol[p]] for p in by_protocol}
-        trains = self.kind in ("search", "train") or any("trainer" in c or "model" in c for several in contents.values() for c in several)
+        by_protocol, overlays = self._by_protocol(self._protocols()), self._overlays()
+        flags, vary = self._flags("flags"), self._flags("vary")
+        values = flags | {flag: values[0] for flag, values in vary.items()}
+        contents = {p: [content(config) for config in by_protocol[p]] for p in by_protocol}
+        laid_over = [content(config) for config in overlays]
+        trains = self.kind in ("search", "train") or any(shape.trains(several, values) for several in contents.values())
         require(
             self.kind != "probe" or not trains, f"{where}: its config trains; a probe during a training is one more config of the training"
         )
+        for several in contents.values():
+            shape.known_blocks([*flags, *vary], values, [*several, *laid_over], where)
+            shape.check(self.kind, [*several, *laid_over], values, where)
         about = self._evaluated(tuple(by_protocol)) if self.kind in ("attack", "probe") else self._trained(tuple(by_protocol))
-        together, shift = given.get("together", False), given.get("shift_seed", 0)
+        together, shift = given.get("together", False), self._shift(trains, about)
         require(isinstance(together, bool), f"{where}.together: {short(together)} is not true or false")
         require(not (together and trains), f"{where}.together: its config trains, one model at a time")
-        require(isinstance(shift, int), f"{where}.shift_seed: {short(shift)} is not a whole number")
-        flags, vary = checks.flags(given.get("flags") or {}, f"{where}.flags"), self._vary()
-        for p in about.protocols:
-            _known_blocks([*flags, *vary], flags | {flag: values[0] for flag, values in vary.items()}, contents[p], where)
         return Block(
             kind=self.kind,
             name=self.name,
             configs={p: by_protocol[p] for p in about.protocols},
             seeds={p: about.seeds[p] for p in about.protocols},
-            data=checks.names(given.get("data", about.data), f"{where}.data", about.data, "data set of the study"),
+            data=self._data(about.data),
             models=about.models,
             of=about.of,
             flags=flags,
-            vary=vary,
-            overlays=configs(given["overlays"], f"{where}.overlays") if "overlays" in given else self.defaults["overlays"],
-            exhibits=checks.texts(given.get("exhibits", []), f"{where}.exhibits"),
+            vary={flag: tuple(values) for flag, values in vary.items()},
+            overlays=overlays,
+            exhibits=checks.exhibits(given.get("exhibits", []), f"{where}.exhibits"),
             together=together,
             shift_seed=shift,
             trains=trains,
@@ -97,9 +100,9 @@ class Reader:
             checks.keys(given, PROTOCOLS, f"protocol of {where}.config")
             missing = [p for p in protocols if p not in given]
             require(not missing or "protocols" not in self.given, f"{where}.config: there is none for {' and '.join(missing)}")
-            return {p: configs(given[p], f"{where}.config.{p}") for p in protocols if p in given}
-        names = checks.texts(given, where)
-        require(bool(names), f"{where}: config is empty")
+            return {p: configs(given[p], f"{where}.config.{p}", some=True) for p in protocols if p in given}
+        names = checks.texts(given, f"{where}.config")
+        require(bool(names), f"{where}.config: there is none")
         out = {}
         for protocol in protocols:
             own = names if protocol in ("sound", "custom") else tuple(f"{n.removesuffix('.yaml')}/{protocol}.yaml" for n in names)
@@ -121,6 +124,7 @@ class Reader:
         """About the first training, unless it says which; models, data, protocols and seeds are at most those trained."""
         where, trainings = self.where, {block.name: block for block in self.before if block.kind == "train"}
         require(bool(trainings), f"{where}: there are no trainings that it could be about")
+        require(bool(protocols), f"{where}.config: there is none for {' and '.join(self.defaults['protocols'])}")
         of = checks.names(self.given.get("of", next(iter(trainings))), f"{where}.of", trainings, "training")
         named, theirs = " and ".join(of), [trainings[name] for name in of]
         trained = _each(block.models for block in theirs)
@@ -136,16 +140,36 @@ class Reader:
             seeds = asked
         return About(of, models, _each(block.data for block in theirs), kept, seeds)
 
-    def _vary(self) -> dict[str, tuple[Any, ...]]:
-        vary = checks.flags(self.given.get("vary") or {}, f"{self.where}.vary")
-        for flag, values in vary.items():
-            require(isinstance(values, list) and bool(values), f"{self.where}.vary.{flag}: {short(values)} is not a list of values")
-        return {flag: tuple(values) for flag, values in vary.items()}
+    def _flags(self, key: str) -> dict[str, Any]:
+        marks = MARKS if self.kind in ("attack", "probe") else ()
+        return checks.flags(self.given.get(key) or {}, f"{self.where}.{key}", marks, several=key == "vary")
+
+    def _overlays(self) -> tuple[str, ...]:
+        if "overlays" in self.given:
+            return configs(self.given["overlays"], f"{self.where}.overlays")
+        return tuple(self.defaults["overlays"])
+
+    def _data(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Some of those, by the names that rows have."""
+        if "data" not in self.given:
+            return known
+        names = [plugins.find("robnas.data", name).name for name in checks.texts(self.given["data"], f"{self.where}.data")]
+        return checks.names(names, f"{self.where}.data", known, "data set of the study")
+
+    def _shift(self, trains: bool, about: About) -> int:
+        shift = checks.whole_number(self.given.get("shift_seed", 0), f"{self.where}.shift_seed")
+        require(trains or not shift, f"{self.where}.shift_seed: its config trains nothing, and asks with the seed of the run")
+        most = max((seed for seeds in about.seeds.values() for seed in seeds), default=0)
+        require(
+            most + shift < checks.MOST, f"{self.where}.shift_seed: {most} + {shift} is no seed any more: it is not below {checks.MOST:,}"
+        )
+        return shift
 
 
-def configs(given: Any, where: str) -> tuple[str, ...]:
-    """Names of configs that are there."""
+def configs(given: Any, where: str, some: bool = False) -> tuple[str, ...]:
+    """Names of configs that are there. some: at least one."""
     names = checks.texts(given, where)
+    require(bool(names) or not some, f"{where}: there is none")
     for name in names:
         try:
             files.find(name)
@@ -160,23 +184,8 @@ def _seeds(given: Any, protocols: Iterable[str], where: str) -> Seeds:
         checks.keys(given, PROTOCOLS, f"protocol of {where}")
         for protocol in protocols:
             require(protocol in given, f"{where}: there are none for {protocol}")
-        return {protocol: checks.whole_numbers(given[protocol], f"{where}.{protocol}") for protocol in protocols}
-    return dict.fromkeys(protocols, checks.whole_numbers(given, where))
-
-
-def _known_blocks(names: Iterable[str], values: Mapping[str, Any], contents: list[dict[str, Any]], where: str) -> None:
-    """A flag that is about a named block needs the block: from a config, or from a flag that names its class."""
-    for name in names:
-        group, _, rest = name.partition(".")
-        if group not in GROUPS or not rest:
-            continue
-        block = rest.partition(".")[0]
-        there = {key for content in contents for key in content.get(group) or {}}
-        there |= {n.split(".")[1] for n in values if n.startswith(f"{group}.") and n.count(".") == 1}
-        if block not in there:
-            raise unknown(f"block {group}.{block} of a flag of {where}: block", block, there)
-        if name.count(".") == 1 and isinstance(values.get(name), str) and "." not in values[name]:
-            plugins.find(GROUPS[group], values[name])
+        return {protocol: checks.seeds(given[protocol], f"{where}.{protocol}") for protocol in protocols}
+    return dict.fromkeys(protocols, checks.seeds(given, where))
 
 
 def _each(several: Iterable[Iterable[T]]) -> tuple[T, ...]:

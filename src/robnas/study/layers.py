@@ -1,37 +1,15 @@
-"""What the configs of a job say before any class is looked at, the later over the earlier; and flags in the words of a command."""
+"""What the configs of a job say before any class is looked at, the later over the earlier."""
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from robnas.configuration import files, flags, reading
+from robnas.configuration import flags
 from robnas.configuration.merging import merge
+from robnas.study.contents import content
 
-
-def written(flags: Mapping[str, Any]) -> list[str]:
-    """As words of a command."""
-    return [f"--{name}={text(value)}" for name, value in flags.items()]
-
-
-def text(value: Any) -> str:
-    """A flag's value as people write it, and as `reading.read_value` reads it."""
-    if isinstance(value, bool) or value is None:
-        return "null" if value is None else str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{','.join(text(item) for item in value)}]"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {text(item)}" for key, item in value.items()) + "}"
-    return str(value)
-
-
-def filled(words: Iterable[str], fills: Mapping[str, str]) -> list[str]:
-    """The words with `{run}` and `{model}` replaced."""
-    out = []
-    for word in words:
-        for mark, value in fills.items():
-            word = word.replace(mark, value)
-        out.append(word)
-    return out
+OF_THE_RUN = ("data", "model", "seed_everything", "protocol", "runs", "wandb")
+"""Keys of an overlay that are no flags of an evaluation: the run that it is about has them, or the study says them."""
 
 
 def data_flags(data: str, configs: Iterable[str]) -> dict[str, Any]:
@@ -51,7 +29,7 @@ def overlaid(overlays: Iterable[str]) -> dict[str, Any]:
     """What overlays say but for data, as flags: model and data of an evaluation are those of the run."""
     out: dict[str, Any] = {}
     for name in overlays:
-        out |= _dotted({key: value for key, value in _content(name).items() if key not in ("data", "model")})
+        out |= _dotted({key: value for key, value in content(name).items() if key not in OF_THE_RUN})
     return out
 
 
@@ -66,7 +44,7 @@ def says(configs: Iterable[str], *path: str) -> Any:
     """What the last of the configs that says something says at this place; of a block another class than before starts anew."""
     found: Any = None
     for name in configs:
-        value: Any = _content(name)
+        value: Any = content(name)
         for key in path:
             value = value.get(key) if isinstance(value, Mapping) else None
         if isinstance(value, Mapping) and isinstance(found, Mapping) and value.get("class_path") in (None, found.get("class_path")):
@@ -75,14 +53,44 @@ def says(configs: Iterable[str], *path: str) -> Any:
     return found
 
 
+@lru_cache(maxsize=16384)
+def asked(words: tuple[str, ...]) -> flags.Arguments:
+    """The words behind a verb. Not to be changed."""
+    return flags.parse(words)
+
+
+@cache
+def laid(configs: tuple[str, ...]) -> dict[str, Any]:
+    """Configs as one. Not to be changed."""
+    config: dict[str, Any] = {}
+    for name in configs:
+        config = merge(config, content(name))
+    return config
+
+
 def merged(asked: flags.Arguments) -> dict[str, Any]:
     """Configs and flags of a command as one config, short names of classes left as they are."""
-    config: dict[str, Any] = {}
-    for name in asked.configs:
-        config = merge(config, _content(name))
+    config = laid(tuple(asked.configs))
     for name, value in asked.edits:
         config = merge(config, _layer(config, name.split("."), value))
     return config
+
+
+def said(config: Any, name: str, missing: Any = None) -> Any:
+    """What a config says under the name of a flag: `attacks.pgd.steps` is an argument of the block that stands there."""
+    for part in name.split("."):
+        if isinstance(config, Mapping) and part not in ("class_path", "init_args") and isinstance(config.get("init_args"), Mapping):
+            config = config["init_args"]
+        if not isinstance(config, Mapping) or part not in config:
+            return missing
+        config = config[part]
+    return config
+
+
+def forget() -> None:
+    """Configs may have changed since they were read."""
+    for remembered in (content, laid):
+        remembered.cache_clear()
 
 
 def _layer(here: Any, path: list[str], value: Any) -> Any:
@@ -99,8 +107,3 @@ def _layer(here: Any, path: list[str], value: Any) -> Any:
     if len(path) == 2 and path[0] in ("attacks", "probes", "defences") and isinstance(value, str):
         return {path[0]: {path[1]: {"class_path": value}}}
     return {path[0]: _layer(inner, path[1:], value)}
-
-
-@cache
-def _content(name: str) -> dict[str, Any]:
-    return reading.read_file(files.find(name))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from robnas import atomic, jobs
 from robnas.configuration import files
 from robnas.errors import UserError
 from robnas.identity import file_digest, identity_of
+from robnas.study import foreign, layers
 from robnas.study.executor import Outcome
 
 
@@ -24,7 +25,8 @@ class Note:
 
 
 class Notes:
-    """Below the study's folder, in `.pool`. A command is the same if its words are, the contents of its files, and the runs that it names.
+    """Below the study's folder, in `.pool`. A command is the same if its words are, the contents of its files, the runs that it names, and
+    the source of classes that are not ours.
 
     A run that was made anew is another one; so is one whose folder is gone. Who watches (`--wandb`) does not count.
     """
@@ -58,24 +60,33 @@ class Notes:
 
     def _file(self, argv: Sequence[str]) -> Path:
         counted = [word.replace(str(self.study), "{study}") for word in argv if not word.startswith("--wandb")]
-        built_on = []
+        built_on, seen = [], set()
         for before, word in zip(["", *argv], argv, strict=False):
-            value = word.partition("=")[2] or word
+            value = word.partition("=")[2] if word.startswith("--") and "=" in word else word
             if os.sep in value and (job := jobs.job_at(value)) is not None:
                 built_on.append(f"{job.identity} {job.facts.get('created')}")
             elif (path := _file_of(value, before)) is not None:
                 built_on.append(file_digest(path))
+                seen.add(path.resolve())
+        built_on += self._named_in(argv, seen)
         return self.study / ".pool" / f"{identity_of({'argv': [f'{word} ' for word in counted]}, built_on)[:16]}.done"
+
+    @staticmethod
+    def _named_in(argv: Sequence[str], seen: Collection[Path]) -> list[str]:
+        """What the configs of a command name: files, and classes that are not ours."""
+        try:
+            config = layers.merged(layers.asked(tuple(argv[1:])))
+        except UserError:  # a config that is gone, or is none: the job says so
+            return []
+        files = [file_digest(path) for path in foreign.files(config) if path.resolve() not in seen]
+        return files + [f"{name} {digest}" for name, digest in foreign.classes(config).items()]
 
 
 def _file_of(value: str, before: str) -> Path | None:
     """The file that a word of a command means: a config, or any that is there."""
-    if before == "--config":
-        try:
-            return files.find(value)
-        except UserError:
-            return None
+    if before != "--config":
+        return foreign.file_of(value)
     try:
-        return Path(value) if Path(value).suffix and Path(value).is_file() else None
-    except OSError:  # no path at all
+        return files.find(value)
+    except UserError:
         return None

@@ -24,7 +24,8 @@ class PlannedJob:
         kind: of its rows; an attack that trains is an "attack".
         argv: without "robnas"; `{id}` stands for the run folder of that job until it is there.
         needs: ids of jobs that must be done before.
-        what: name of the attack or probe block in the study file; None of searches and trainings.
+        block: its name in the study file. what: the same of attacks and probes; None of searches and trainings.
+        also: ids of jobs that would have been the same command, and are done with it.
         exhibits: tables and figures of the paper that its rows are for.
         model, family, dataset, seed, protocol: as rows have them; the seed is the training's, of a search its own.
         reduced: it is not at the paper's size: under an overlay or a scale.
@@ -51,6 +52,13 @@ class PlannedJob:
     error: str | None = None
     seconds: float | None = None
     attempts: int = 0
+    block: str = ""
+    also: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.block:  # the plan of an older version: its ids had no further slashes
+            part = self.id.split("/")[1 if self.kind == "search" else 3 :][:1]
+            self.block = self.what or "".join(part)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from robnas import atomic, jobs
-from robnas.errors import require
+from robnas.errors import UserError, require
 from robnas.identity import identity_of
 from robnas.study.executor import Outcome, going_on
 
@@ -168,7 +168,7 @@ class Pool:
                         outcome = Outcome(job.argv, status, self.log(job.argv), time.monotonic() - worker.since, folder=folder)
                         ended.append((job, outcome, answer is None))
                     elif answer is None and not worker.ready:
-                        raise RuntimeError(f"a worker ended before it was ready (status {status}): see {self._own_log}")
+                        raise UserError(f"a worker ended before it was ready (status {status}): see {self._own_log}")
                     worker.job, worker.ready = None, True
         except BaseException:
             self.close()

@@ -31,8 +31,7 @@ def seconds_left(jobs: Iterable[PlannedJob], slots: int) -> float | None:
 
 
 def _like(job: PlannedJob) -> list[tuple[str, ...]]:
-    block = job.what or (job.id.split("/")[3] if job.kind == "train" else "")
-    return [(job.kind, block, job.model), (job.kind, block), (job.kind,), ()]
+    return [(job.kind, job.block, job.model), (job.kind, job.block), (job.kind,), ()]
 
 
 def spoken(seconds: float) -> str:

@@ -14,15 +14,24 @@ def class_of(block: Any) -> str:
 
 def arguments(block: Any) -> dict[str, Any]:
     """Of a block of a config."""
-    return dict(block.get("init_args") or {}) if isinstance(block, Mapping) else {}
+    given = block.get("init_args") if isinstance(block, Mapping) else None
+    return dict(given) if isinstance(given, Mapping) else {}
 
 
 def number(value: Any, default: float) -> float:
-    """Also of a fraction; the default for what is none."""
+    """Also of a fraction; the default for what is none, or endless."""
     if isinstance(value, str):
         read = fraction(value)
         return default if read is None else read
-    return float(value) if isinstance(value, int | float) else default
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGE else default
+
+
+LARGE = 1e18
+"""What is larger, or no number, is no count: a job says what it thinks of it."""
+
+
+def _several(value: Any) -> int:
+    return len(value) if isinstance(value, list | tuple) and value else 1
 
 
 def _get(arguments: Mapping[str, Any], **defaults: float) -> list[float]:
@@ -38,7 +47,7 @@ def _hopskipjump(arguments: Mapping[str, Any]) -> float:
 def _sweep(arguments: Mapping[str, Any]) -> float:
     inner = arguments.get("attack") or {}
     inner = {"class_path": inner, "init_args": {}} if isinstance(inner, str) else inner
-    return len(arguments.get("eps") or [1]) * _per_input(inner)
+    return _several(arguments.get("eps")) * _per_input(inner)
 
 
 PER_INPUT: dict[str, Callable[[Mapping[str, Any]], float]] = {
@@ -52,7 +61,7 @@ PER_INPUT: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "ensemble": lambda a: number(a.get("steps"), 100) * (1 + number(a.get("n_targets"), 9)) + number(a.get("n_queries"), 5000),
     "hopskipjump": _hopskipjump,
     "membership_hopskipjump": lambda a: 2 * _hopskipjump(a),
-    "membership_noise": lambda a: 2 * (1 + len(a.get("sigmas") or [1]) * number(a.get("copies"), 50)),
+    "membership_noise": lambda a: 2 * (1 + _several(a.get("sigmas")) * number(a.get("copies"), 50)),
     "membership_confidence": lambda a: 2.0,
     "membership_loss": lambda a: 2.0,
     "lira": lambda a: 2.0,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from robnas.results import STUDY
 from robnas.study.executor import Executor, Outcome
-from robnas.study.graph import MARK
+from robnas.study.flag_words import MARK
 from robnas.study.notes import Note, Notes
 from robnas.study.plan import Plan, PlannedJob
 
@@ -37,9 +37,10 @@ class Running:
         self._argv: dict[str, list[str]] = {}
         self._written = 0.0
 
-    def find_done(self, write: bool = True) -> None:
-        """What an earlier run has done. write: into the plan of the folder, too."""
+    def find_done(self, write: bool = True, anew: bool = False) -> None:
+        """What an earlier run has done. write: into the plan of the folder, too. anew: what was found before does not count."""
         for job in self.plan.jobs:
+            job.state = "waiting" if anew else job.state
             if all(self.by_id[need].state == "done" for need in job.needs) and (note := self.notes.find(self.argv(job))):
                 self._done(job, note, attempts=0)
         if write:
@@ -61,7 +62,7 @@ class Running:
     def _submit(self, executor: Executor) -> bool:
         """Whether anything runs now."""
         running = [job for job in self.plan.jobs if job.state == "running"]
-        taken = {need for job in running if not _trains(job) for need in job.needs}
+        taken = {run for job in running if not _trains(job) for run in self._runs(job)}
         for job in self.plan.jobs:
             if len(running) >= executor.slots:
                 break
@@ -72,7 +73,7 @@ class Running:
                 missing = next(need for need in job.needs if self.by_id[need].state in ("failed", "blocked"))
                 job.state, job.error = "blocked", f"needs {missing}"
                 self.told(job, f"blocked, as it {job.error}")
-            elif all(state == "done" for state in states) and (_trains(job) or not taken & set(job.needs)):
+            elif all(state == "done" for state in states) and (_trains(job) or not taken & set(self._runs(job))):
                 argv = self.argv(job)
                 if job.attempts == 0 and (note := self.notes.find(argv)):  # the run that it is about was itself only now found done
                     self._done(job, note, attempts=0)
@@ -80,7 +81,7 @@ class Running:
                 job.state, job.argv, job.attempts = "running", argv, job.attempts + 1
                 executor.submit(job.id, argv, self._runs(job))
                 running.append(job)
-                taken |= set() if _trains(job) else set(job.needs)
+                taken |= set() if _trains(job) else set(self._runs(job))
         return bool(running)
 
     def _ended(self, job: PlannedJob, outcome: Outcome) -> None:
