@@ -37,6 +37,11 @@ addEventListener("load", () => {
   const led = [...document.querySelectorAll('a[href^="#"]')].map(a => a.getAttribute("href").slice(1));
   out.dead = led.filter(id => !document.getElementById(id));
   out.wide = document.documentElement.scrollWidth > innerWidth;
+  const scroll = box.querySelector(".scroll"), hint = box.querySelector(".more");
+  const edges = () => [scroll.classList.contains("before"), scroll.classList.contains("after"), hint.hidden, hint.textContent];
+  out.left = edges();
+  scroll.scrollLeft = scroll.scrollWidth; scroll.dispatchEvent(new Event("scroll")); out.right = edges();
+  out.room = [box.getBoundingClientRect().width, document.querySelector("#matrix h2").getBoundingClientRect().width];
   const pre = document.createElement("pre"); pre.id = "driven"; pre.textContent = JSON.stringify(out); document.body.append(pre);
 });
 """
@@ -48,7 +53,7 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     assert CHROMIUM is not None
     page = report(everything(Made(tmp_path, NAS[:4] + MANUAL[:5])).write())[0]
     page.write_text(page.read_text().replace("</body>", f"<script>{DRIVE}</script></body>"))
-    for width in (1200, 500):  # a headless window is no narrower
+    for width in (1400, 500):  # a headless window is no narrower
         words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},900", "--virtual-time-budget=3000"]
         done = subprocess.run([*words, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
         found = re.search(r'<pre id="driven">(.*?)</pre>', done.stdout, re.DOTALL)
@@ -63,3 +68,7 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
         assert out["sheet"][2].startswith("robnas fit")
         assert out["closed"]
         assert (out["twice"], out["dead"], out["wide"]) == ([], [], False)
+        assert out["left"][:3] == [False, True, False], "it goes on to the right, which is seen"
+        assert re.fullmatch(r"\d+ more columns? →", out["left"][3])
+        assert out["right"][:3] == [True, False, False]
+        assert (out["room"][0] > out["room"][1] + 200) == (width == 1400), "the room beside the page is used"

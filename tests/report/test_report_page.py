@@ -93,6 +93,18 @@ def test_several_rows_of_one_run_have_no_interval_of_their_own(tmp_path: Path) -
     assert (found["ResNet"].value, found["ResNet"].low, found["ResNet"].high) == pytest.approx((40, 30, 50))
 
 
+def test_what_was_hardened_does_not_choose_the_epsilon(tmp_path: Path) -> None:
+    for model, eps in (("darts", (1, 2, 4, 6, 8)), ("resnet", (1, 2, 4, 6, 8)), ("vgg", (8,))):
+        folder = lay(tmp_path, model, 0.5, job=model)
+        if model == "vgg":
+            (folder / "config.yaml").write_text("model: {class_path: robnas.tasks.AdversarialClassifier}\n")
+        trained, row = (json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines())
+        rows = [row | {"params": {"eps": e / 255, "goal": "untargeted"}} for e in eps]
+        (folder / "results.jsonl").write_text("\n".join(map(json.dumps, [trained, *rows])))
+    (matrix,) = matrices(Collected.read(tmp_path))
+    assert isinstance(column(matrix, "PGD (untargeted, ε = 4/255)")["DARTS"], Cell)
+
+
 def test_of_a_sweep_the_matrix_has_the_middle_epsilon_for_each_goal() -> None:
     def setting(goal: str, eps: float, steps: int = 7) -> str:
         return json.dumps({"eps": eps / 255, "goal": goal, "steps": steps})
@@ -311,6 +323,18 @@ def test_two_damaged_folders_are_compared_all_the_same(tmp_path: Path, capsys: p
     assert EVIL not in text
     assert "flags are no texts; passed over" in text
     assert EVIL not in (folder.parent.parent / "report.html").read_text()
+
+
+def test_a_bug_in_one_exhibit_ends_no_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        lay(tmp_path / name, "darts", 0.2)
+
+    def fails(collected: Collected) -> list[Exhibit]:
+        raise TypeError("of no kind")
+
+    monkeypatch.setattr("robnas.report.compare.matrices", fails)
+    written, _ = compare(*(Collected.read(tmp_path / name) for name in "ab"))
+    assert "a: matrix: could not be made: TypeError: of no kind" in written.read_text()
 
 
 def test_jobs_whose_folders_are_gone_are_not_done(tmp_path: Path) -> None:

@@ -48,10 +48,10 @@ def test_a_row_of_several_folders_is_there_once(tmp_path: Path) -> None:
 
 def test_selecting_by_several_values_keeps_the_order_of_rows(tmp_path: Path) -> None:
     metrics = ["asr", "auc", "cad"]
-    rows = [Row(metric, float(i), job="a", model="vgg", plugin="pgd", params={"i": i}) for i, metric in enumerate(metrics * 3)]
+    rows = [Row(metric, i / 10, job="a", model="vgg", plugin="pgd", params={"i": i}) for i, metric in enumerate(metrics * 3)]
     Rows(tmp_path / "classify" / "1" / "results.jsonl").write(rows)
     found = Collected.read(tmp_path).select(metric=("cad", "asr"), plugin="PGD")
-    assert [one.value for one in found] == [0, 2, 3, 5, 6, 8]
+    assert [one.params["i"] for one in found] == [0, 2, 3, 5, 6, 8]
     assert not Collected.read(tmp_path).select(metric=())
 
 

@@ -113,8 +113,8 @@ def of_attacks(
     """
     placed = [(column_of(collected, found), attacked(collected, found), found) for found in attacks]
     count: dict[Column, set[tuple[str, str]]] = defaultdict(set)
-    for column, model, _ in placed:
-        count[column].add(model)
+    for column, model, _ in placed:  # a few that were hardened, and attacked at one ε alone, do not choose it
+        count[column] |= {model} if not model[0].endswith(HARDENED) else set()
     chosen, more = choose(count)
     by_column: dict[Column, dict[tuple[str, str], list[Found]]] = {column: defaultdict(list) for column in chosen}
     for column, model, found in placed:
@@ -146,7 +146,7 @@ def of_attacks(
 def choose(count: Mapping[Column, Collection[object]]) -> tuple[list[Column], dict[str, int]]:
     """The columns, attack by attack; of an attack with more than MOST settings one for each goal, and how many there are.
 
-    count: column → the models that have it.
+    count: column → the models that have it and were trained plainly.
     """
     plugins: dict[str, dict[str, None]] = {}
     for column in count:

@@ -53,6 +53,27 @@ for (const box of document.querySelectorAll(".table")) {
   show();
 }
 
+// What is wider than its place fades out where it goes on, and says so.
+for (const box of document.querySelectorAll(".scroll, .picture")) {
+  const heads = [...box.querySelectorAll("thead th")], hint = document.createElement("p");
+  hint.className = "more";
+  hint.ariaHidden = true;
+  hint.hidden = true;
+  box.before(hint);
+  box.classList.add("edge");
+  const look = () => {
+    const right = box.scrollLeft + box.clientWidth, wide = box.scrollWidth > box.clientWidth + 1;
+    const beyond = heads.filter(head => head.offsetLeft + head.offsetWidth > right + 1).length;
+    box.classList.toggle("before", wide && box.scrollLeft > 1);
+    box.classList.toggle("after", wide && right < box.scrollWidth - 1);
+    hint.hidden = !wide;
+    hint.style.visibility = box.classList.contains("after") ? "" : "hidden";
+    hint.textContent = heads.length ? `${beyond} more column${beyond === 1 ? "" : "s"} →` : "goes on →";
+  };
+  box.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(box);
+}
+
 // A number leads to the runs that it is from: their commands and configs, in a sheet; without this script, to their places below.
 const sheet = document.getElementById("sheet");
 const slug = place => place.replace(/[^A-Za-z0-9_.-]+/g, "-");

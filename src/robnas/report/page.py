@@ -20,6 +20,8 @@ LONG = 12
 """Rows of a table from which on it can be searched."""
 MANY = 12
 """Columns beyond which a table is printed across the page, and smaller the more there are."""
+WIDE = 8
+"""Columns beyond which a table takes the room beside the page, too."""
 TALL = 28
 """Rows beyond which a table scrolls below its head."""
 WORDS = 40
@@ -109,7 +111,7 @@ def render(page: Page) -> str:
     environment.filters["image"] = image
     environment.filters["wide"] = wide
     environment.filters["slug"] = slug
-    environment.globals.update(LONG=LONG, MANY=MANY)
+    environment.globals.update(LONG=LONG, MANY=MANY, WIDE=WIDE)
     return environment.get_template("template.html").render(page=page, style=_source("page.css"), script=_source("page.js"))
 
 

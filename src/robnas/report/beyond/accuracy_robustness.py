@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -41,7 +41,7 @@ def exhibit(collected: Collected) -> Exhibit:
 
 def _figure(found: Robust, points: Mapping[Who, tuple[Worth, Worth]], depths: Mapping[Who, int]) -> Any:
     few = len(points) <= NAMED
-    figure, panels = style.grid(1, 1, 5.6, 9.0)
+    figure, panels = style.grid(1, 1, 4.8, 6.2 if few else 9.0)
     axes = panels[0, 0]
     colours = _depths(figure, axes, depths)
     by_name = {name.model: name for name in points if not name.searched}
@@ -67,7 +67,8 @@ def _figure(found: Robust, points: Mapping[Who, tuple[Worth, Worth]], depths: Ma
             x.value, y.value, look.marker, color=colour, markersize=size, markeredgecolor=edge, markeredgewidth=0.8, zorder=4 if own else 2
         )
     axes.grid(color=style.PALE, linewidth=0.6)
-    axes.margins(0.06)
+    axes.set_xlim(*_around([x.value for x, _ in points.values()]))  # a long interval would leave the most of the plot empty
+    axes.margins(y=0.06)
     axes.set_xlabel("test accuracy", fontsize=style.SMALL)
     axes.set_ylabel(f"robust accuracy under {found.how}", fontsize=style.SMALL)
     style.percent_axis(axes, "x")
@@ -81,6 +82,13 @@ def _figure(found: Robust, points: Mapping[Who, tuple[Worth, Worth]], depths: Ma
     }
     label(axes, named)
     return figure
+
+
+def _around(values: Sequence[float]) -> tuple[float, float]:
+    """From the lowest to the highest with room for names; a share ends at 100%."""
+    low, high = min(values), max(values)
+    room = 0.15 * (high - low) or 0.01
+    return low - room, min(high + room, 1.0 + 0.02 * (high - low))
 
 
 def _depths(figure: Any, axes: Any, depths: Mapping[Who, int]) -> dict[int, Any]:
@@ -122,7 +130,9 @@ def _caption(found: Robust, points: Mapping[Who, tuple[Worth, Worth]], depths: M
         "Arrows lead from DARTS to DARTS-iii, deeper first or fewer skip connects first."
         if any(name.model == "darts" for name in points)
         else "",
-        wording.INTERVALS if few else "Named: those of the paper; intervals are in the table.",
+        wording.INTERVALS + " What of them lies beyond the plot is in the table."
+        if few
+        else "Named: those of the paper; intervals are in the table.",
         wording.reduced(found.rows),
     )
 

@@ -130,7 +130,7 @@ def draw(drawn: Sequence[Drawn], settings: Sequence[Setting], models: Sequence[W
     families = [one.family for one in models]
     height = len(panels) * style.forest_height(len(models), len(set(families))) + 0.4
     columns = len(panels[0])
-    figure, axes = style.grid(len(panels), columns, height, min(style.WIDTH, 2.0 + 4.2 * columns))
+    figure, axes = style.grid(len(panels), columns, height, min(style.WIDTH, 1.4 + 3.5 * columns))
     limits = _limits([panel for line in panels for panel in line], models)
     for i, line in enumerate(panels):
         for j, (d, setting) in enumerate(line):

@@ -128,7 +128,7 @@ def draw(sweeps: Sequence[Sweep], settings: Sequence[Setting], models: Sequence[
     columns = len(sweeps) if len(sweeps) > 1 else min(len(panels), 2)
     lines = -(-len(panels) // columns)
     figure, axes = style.grid(
-        lines, columns, 0.4 + lines * (3.6 if len(models) > style.FEW else 2.8), min(style.WIDTH, 1.0 + 5.2 * columns)
+        lines, columns, 0.4 + lines * (3.6 if len(models) > style.FEW else 2.8), min(style.WIDTH, 0.6 + 4.4 * columns)
     )
     for at, (s, setting) in zip(axes.flat, panels, strict=False):
         _panel(at, s, setting)
