@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robnas.errors import UserError
-from robnas.statistics import kendall, kendall_by_chance, kendall_partial, kendall_table
+from robnas.statistics import kendall, kendall_beyond, kendall_by_chance, kendall_partial, kendall_table
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -111,3 +111,30 @@ def test_partial_by_hand_and_where_a_third_is_the_whole_reason():
 def test_wrong_values_are_one_line(call, says):
     with pytest.raises(UserError, match=says):
         call()
+
+
+def test_rows_of_few_things_do_not_rule_those_of_many():
+    """Ten rows of 5 things among 20 of 25: by the plain maximum only |τ| = 1 would be beyond chance, which is then no more."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 25)), rng.normal(size=(6, 25))
+    x[:10, 5:] = np.nan
+    x[29] = y[0] + 0.3 * rng.normal(size=25)
+    assert kendall_by_chance(x, y, n_resamples=200) == 1
+    found, chance = kendall_table(x, y, n_resamples=1), kendall_beyond(x, y, n_resamples=200)
+    assert (chance[:10] > 1).all()
+    assert len(np.unique(chance)) == 2
+    assert 0.3 < chance[29, 0] < abs(found.tau[29, 0])
+    assert chance[29, 0] / chance[0, 0] == pytest.approx(((2 * 55 / (25 * 24)) / (2 * 15 / (5 * 4))) ** 0.5)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+def test_what_has_nothing_to_do_with_each_other_is_beyond_chance_in_one_table_of_twenty(pairs):
+    rng, tables, beyond = np.random.default_rng(1), 60, 0
+    for _ in range(tables):
+        x, y = rng.normal(size=(4, 12)), rng.normal(size=(3, 12))
+        x[0, 7:] = np.nan
+        y = None if pairs else y
+        tau = kendall_table(x, x if pairs else y, n_resamples=1).tau
+        above = np.triu(np.ones((4, 4)), 1) > 0 if pairs else np.ones((4, 3)) > 0
+        beyond += bool((np.abs(tau) > kendall_beyond(x, y, n_resamples=100))[above].any())
+    assert beyond / tables <= 0.12

@@ -153,6 +153,42 @@ def kendall_by_chance(x: ArrayLike, y: ArrayLike, level: float = 0.05, n_resampl
     return float(np.quantile(largest, 1 - level)) if np.isfinite(largest).all() else math.nan
 
 
+def kendall_beyond(
+    x: ArrayLike, y: ArrayLike | None = None, level: float = 0.05, n_resamples: int = 2000, seed: int = 0
+) -> NDArray[np.float64]:
+    """[X, Y] the |τ| that a place of the table must exceed, so that any place does with probability `level` where x and y are unconnected.
+
+    As `kendall_by_chance`, but a τ of few things, which is far from 0 by chance, does not rule those of many: each is put in units of
+    σ = √(2(2n + 5) / 9n(n − 1)) (Kendall, 1938), and it is the largest of these that is shuffled for. 1 or more: no τ of so few is beyond
+    chance.
+
+    Args:
+        y: None: the table is of x with itself; each row is then shuffled by itself, and places above the diagonal count alone.
+    """
+    a, b = _Pairs.of(x), _Pairs.of(x if y is None else y)
+    things = _same_things(a, b)
+    require(0 < level < 1, f"level: {level} is not in (0, 1)")
+    require(n_resamples >= 1, f"n_resamples: {n_resamples} is not ≥ 1")
+    rng, values = np.random.default_rng(seed), np.atleast_2d(np.asarray(x if y is None else y, dtype=np.float64))
+    largest = []
+    for _ in range(n_resamples):
+        if y is None:
+            c = d = _Pairs.of(rng.permuted(values, axis=1))
+        else:
+            c, d = a, _Pairs.of(values[:, rng.permutation(things)])
+        z = np.abs(_tau(c, d)) / _sigma(c, d)
+        z = np.triu(z, 1) if y is None else z
+        largest.append(float(np.max(z[np.isfinite(z)], initial=0.0)))
+    return _sigma(a, b) * float(np.quantile(largest, 1 - level))
+
+
+def _sigma(a: _Pairs, b: _Pairs) -> NDArray[np.float64]:
+    """[X, Y] of τ by chance, without ties."""
+    n = np.maximum(2.0, a.there.astype(np.float64) @ b.there.T.astype(np.float64))
+    sigma: NDArray[np.float64] = np.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))
+    return sigma
+
+
 def kendall_partial(x: ArrayLike, y: ArrayLike, given: ArrayLike) -> float:
     """Kendall's partial τ (1942): how x goes with y apart from how both go with a third, such as size. It takes no model of any of them.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from robnas.comparison import difference, exchanged, flipped, holm, models_needed
+from robnas.comparison import difference, exchanged, flipped, holm, least, levels, models_needed
 from robnas.comparison.permutation import least_exchanged
 from robnas.errors import UserError
 
@@ -105,6 +105,24 @@ def test_holm_by_hand():
     assert adjusted == pytest.approx({"a": 0.03, "c": 0.06, "d": 0.06, "e": 0.02})  # as in Holm's paper: 4 · 0.005, 3 · 0.01, 2 · 0.03, max
     assert list(adjusted) == ["a", "c", "d", "e"]
     assert holm({"a": 0.7, "b": 0.8}) == {"a": 1.0, "b": 1.0}
+
+
+def test_the_level_of_a_test_among_others_is_where_holm_calls_it_significant():
+    p = {"a": 0.001, "b": 0.02, "c": 0.03, "d": 0.9}
+    for key, level in levels(p).items():
+        assert holm({**p, key: level})[key] <= 0.05 + 1e-12
+        assert holm({**p, key: level + 1e-6})[key] > 0.05
+    assert levels(p)["a"] == 0.05 / 4
+    assert levels(p)["d"] == 0.05 / 3
+    assert least(p, dict.fromkeys(p, 0.01)) == pytest.approx({"a": 0.04, "b": 0.03, "c": 0.03, "d": 0.03})
+
+
+def test_a_gap_is_tested_against_a_margin_as_against_none():
+    values, families = study([5, 6, 7, 8], [1, 2, 3, 4])
+    found = difference(values, families, margin=4)
+    assert found.p_margin == 1
+    assert difference(values, families, margin=9).p_margin == pytest.approx(exchanged([5 - 9, 6 - 9, 7 - 9, 8 - 9], [1, 2, 3, 4]))
+    assert difference(values, families).p_margin is None
 
 
 def test_models_needed():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from robnas.comparison import against, connected, superiority
+from robnas.comparison.orders import score_interval
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -39,7 +40,35 @@ def test_attacks_count_alike_whatever_their_unit_and_who_lacks_one_is_in_no_pair
 
 def test_all_ties_are_a_half_and_no_evidence():
     found = superiority([values([1] * 5, [1] * 5)] * 2, families(5, 5))
-    assert (found.value, found.low, found.high, found.p) == (0.5, 0.5, 0.5, 1.0)
+    assert (found.value, found.p) == (0.5, 1.0)
+    assert found.low == pytest.approx(1 - found.high)
+    assert found.low < 0.3
+
+
+def test_families_that_are_apart_have_an_interval():
+    """Wilson's ends are where value and θ are z standard errors apart; 0 and 1 have an interval, too."""
+    found = superiority([values([0.9, 0.91, 0.92, 0.93], [0.5, 0.6, 0.7, 0.8])], families(4, 4))
+    assert (found.value, found.high) == (1, 1)
+    t = found.low
+    assert 0.5 < t < 0.8
+    error = (t * (1 - t) * (1 + 3 * (1 - t) / (2 - t) + 3 * t / (1 + t)) / 16) ** 0.5
+    assert 1 - t == pytest.approx(1.959964 * error, rel=1e-6)
+
+
+@pytest.mark.parametrize(("m", "n"), [(4, 4), (10, 7)])
+@pytest.mark.parametrize("true", [0.5, 0.76, 0.92])
+@pytest.mark.parametrize(("attacks", "rho"), [(1, 1.0), (6, 0.8)])
+def test_the_interval_of_pairs_holds_the_truth(m, n, true, attacks, rho):
+    rng, held, draws = np.random.default_rng(0), 0, 400
+    gap = 2**0.5 * stats.norm.ppf(true)
+    for _ in range(draws):
+        common = rng.normal(size=m + n)
+        rows = rho**0.5 * common + (1 - rho) ** 0.5 * rng.normal(size=(attacks, m + n)) + np.r_[np.full(m, gap), np.zeros(n)]
+        seen = (rows[:, :m, None] > rows[:, None, m:]).mean()
+        low, high = score_interval(float(seen), m, n)
+        held += low <= true <= high
+        assert low < seen or seen == 0
+    assert held / draws >= 0.92
 
 
 def test_too_few_or_nothing_in_common():
@@ -86,3 +115,22 @@ def test_one_order_is_a_connection():
     assert (found.value, found.p) == (1, 1 / 1000)
     assert connected([values(row, [])], [], families(12, 0)).few
     assert connected([values(row[:5], [])] * 2, None, families(5, 0)).few == "too few models: no family has 6"
+
+
+def test_attacks_that_go_together_are_no_evidence_for_a_probe():
+    """A probe that has nothing to do with six attacks, which are nearly one: level 5%. Shuffling each by itself rejects 30%."""
+    rng, draws, rejected = np.random.default_rng(3), 100, 0
+    for _ in range(draws):
+        z, probe = rng.normal(size=17), rng.normal(size=17)
+        attacks = [values(*np.split(0.9**0.5 * z + 0.1**0.5 * rng.normal(size=17), [10])) for _ in range(6)]
+        rejected += connected([values(probe[:10], probe[10:])], attacks, families(10, 7), n=99).p <= 0.05
+    assert rejected / draws <= 0.12
+
+
+def test_a_connection_is_tested_against_a_margin_too():
+    row = list(range(12))
+    strong = connected([values(row, [])], [values(row, [])], families(12, 0), margin=0.2)
+    assert (strong.p_margin, strong.p) == (2 / 1000, 1 / 1000)
+    rng = np.random.default_rng(0)
+    weak = connected([values(rng.normal(size=12), [])], [values(rng.normal(size=12), [])], families(12, 0), margin=-0.2)
+    assert weak.p_margin > 0.05

@@ -74,6 +74,14 @@ def test_kendalls_tau_against_scipy(tmp_path):
     assert "of 1 pairs 1 go together and 0 against" in both.caption
 
 
+def test_what_so_few_models_cannot_show_is_said(tmp_path):
+    """Ten models, and depth of the five that have cells: from which |τ| on a number is bold hangs on how many it is of."""
+    collected = cloud(Made(tmp_path), (*NAS[:5], *MANUAL[:5])).collected()
+    text = probe_attack.exhibit(collected).caption
+    assert "of 10 models; of 5 no τ can be: too few; in one of twenty" in text
+    assert "above 1." not in text
+
+
 def test_too_few_models_have_no_order(tmp_path):
     collected = cloud(Made(tmp_path), MODELS[:5]).collected()
     for module in (probe_attack, attack_attack):

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from robnas.comparison.inputs import Paired, paired
     from robnas.comparison.matching import Matched, matched
     from robnas.comparison.orders import Superiority, superiority
-    from robnas.comparison.permutation import exchanged, flipped
-    from robnas.comparison.power import detectable, models_needed
+    from robnas.comparison.pairwise import alike
+    from robnas.comparison.permutation import exchanged, flipped, least_exchanged
+    from robnas.comparison.power import detectable, detected, models_needed
     from robnas.comparison.ranking import Place, places
-    from robnas.comparison.several import holm
+    from robnas.comparison.several import holm, least, levels
     from robnas.comparison.single import Single, against
 
 __all__ = [
@@ -33,12 +34,17 @@ __all__ = [
     "Superiority",
     "Values",
     "against",
+    "alike",
     "connected",
     "detectable",
+    "detected",
     "difference",
     "exchanged",
     "flipped",
     "holm",
+    "least",
+    "least_exchanged",
+    "levels",
     "matched",
     "means",
     "models_needed",
@@ -50,15 +56,16 @@ __all__ = [
 __getattr__ = lazy.names(
     __name__,
     {
+        "pairwise": "alike",
         "brown_forsythe": "Spread spread",
         "connection": "Connection connected",
         "families": "Difference Families Values difference means",
         "matching": "Matched matched",
         "inputs": "Paired paired",
-        "permutation": "exchanged flipped",
-        "power": "detectable models_needed",
+        "permutation": "exchanged flipped least_exchanged",
+        "power": "detectable detected models_needed",
         "ranking": "Place places",
-        "several": "holm",
+        "several": "holm least levels",
         "single": "Single against",
         "orders": "Superiority superiority",
     },

@@ -22,7 +22,9 @@ class Connection:
     Args:
         models: in families that are large enough. pairs: of measures.
         value: mean τ; 0 where one order says nothing of the other. low, high: interval, models drawn with replacement within families. p:
-            two-sided, models of each measure shuffled within families. None where there are too few, and `few` then says so.
+            two-sided, by shuffles of models within families: of every measure by itself, or of all of `second` together, so that it is
+            known how they hang together (Westfall & Young, 1993). p_margin: that the mean τ is `margin`, from the same resamples as the
+            interval. None where there are too few, and `few` then says so.
     """
 
     models: int
@@ -31,11 +33,18 @@ class Connection:
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    p_margin: float | None = None
     few: str = ""
 
 
 def connected(
-    first: Sequence[Values], second: Sequence[Values] | None, families: Families, confidence: float = 0.95, n: int = 999, seed: int = 0
+    first: Sequence[Values],
+    second: Sequence[Values] | None,
+    families: Families,
+    confidence: float = 0.95,
+    n: int = 999,
+    seed: int = 0,
+    margin: float | None = None,
 ) -> Connection:
     """How far models stand in one order by each of `first` and by each of `second`; None: by each two of `first`.
 
@@ -59,11 +68,24 @@ def connected(
     if not np.isfinite(seen):
         return Connection(models, pairs, few="too few models with more than one measure")
     drawn = _mean([t[:, rng.integers(0, t.shape[1], (n, t.shape[1]))].swapaxes(0, 1) for t in tables], split)
-    shuffled = _mean([rng.permuted(np.broadcast_to(t, (n, *t.shape)), axis=2) for t in tables], split)  # what is missing moves along
+    shuffled = _mean([_shuffled(t, None if second is None else split, n, rng) for t in tables], split)
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(drawn, [tail, 1 - tail])  # a model drawn twice is a tie with itself, which τ-b leaves out
     p = (1 + int((np.abs(shuffled) >= abs(seen) - 1e-12).sum())) / (1 + n)
-    return Connection(models, pairs, float(seen), float(low), float(high), p)
+    beyond = None
+    if margin is not None:
+        sides = [(1 + int((drawn >= margin).sum())) / (1 + n), (1 + int((drawn <= margin).sum())) / (1 + n)]
+        beyond = min(1.0, 2 * min(sides))
+    return Connection(models, pairs, float(seen), float(low), float(high), p, beyond)
+
+
+def _shuffled(table: Floats, split: int | None, n: int, rng: np.random.Generator) -> Floats:
+    """[n, R, models]: every row by itself, or rows from `split` on together; what is missing moves along."""
+    if split is None:
+        return rng.permuted(np.broadcast_to(table, (n, *table.shape)), axis=2)
+    orders = rng.permuted(np.broadcast_to(np.arange(table.shape[1]), (n, table.shape[1])), axis=1)
+    first = np.broadcast_to(table[:split], (n, split, table.shape[1]))
+    return np.concatenate([first, table[split:][:, orders].swapaxes(0, 1)], axis=1)
 
 
 def _mean(tables: Sequence[Floats], split: int) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robnas.comparison.permutation import exchanged
-from robnas.comparison.power import detectable, too_few
+from robnas.comparison.power import detected, too_few
 from robnas.comparison.resampling import drawn_means, expanded, welch
 from robnas.errors import require
 
@@ -29,7 +29,9 @@ class Difference:
         mean: of each family, over models; None where it has none.
         value: the difference, in the unit of the values. low, high: its interval. None, as all below, where there are too few models.
         p: that families mean nothing, two-sided, by exchange of models (`exchanged`); by itself, see `holm`.
-        detectable: the smallest gap that so many models with such a spread would have shown, with probability 0.8.
+        p_margin: likewise, that the difference is `margin`; None where there is none. Both tests go by p, so that a study may correct both.
+        error, freedom: standard error of `value`, and its degrees of freedom.
+        detectable: the smallest gap that so many models with such a spread would have shown by themselves, with probability 0.8.
         few: why there are no numbers, such as "too few models: 2 nas, 7 manual; …"; "" where there are.
     """
 
@@ -42,6 +44,9 @@ class Difference:
     low: float | None = None
     high: float | None = None
     p: float | None = None
+    p_margin: float | None = None
+    error: float | None = None
+    freedom: float | None = None
     detectable: float | None = None
     few: str = ""
 
@@ -60,6 +65,7 @@ def difference(
     confidence: float = 0.95,
     n_resamples: int = 9999,
     seed: int = 0,
+    margin: float | None = None,
 ) -> Difference:
     """How far the models of one family are above those of another, on average.
 
@@ -77,9 +83,18 @@ def difference(
         return Difference(**{**vars(facts), "few": few})
     rng = np.random.default_rng(seed)
     drawn = drawn_means(x, n_resamples, rng) - drawn_means(y, n_resamples, rng)
-    low, high = expanded(drawn, welch(x, y)[1], confidence)
-    gap, p = float(x.mean() - y.mean()), exchanged(x, y, seed=seed)
-    found = {"value": gap, "low": low, "high": high, "p": p, "detectable": detectable(x, y, 1 - confidence)}
+    error, freedom = welch(x, y)
+    low, high = expanded(drawn, freedom, confidence)
+    found = {
+        "value": float(x.mean() - y.mean()),
+        "low": low,
+        "high": high,
+        "p": exchanged(x, y, seed=seed),
+        "p_margin": None if margin is None else exchanged(x - margin, y, seed=seed),
+        "error": error,
+        "freedom": freedom,
+        "detectable": detected(error, freedom, 1 - confidence),
+    }
     return Difference(**{**vars(facts), **found})
 
 

@@ -19,7 +19,11 @@ def detectable(
 
     (t_{1−α/2} + t_power) standard errors (Bloom, 1995). x, y: two values or more each; in their own unit.
     """
-    error, freedom = welch(x, y)
+    return detected(*welch(x, y), level, power)
+
+
+def detected(error: float, freedom: float, level: float = 0.05, power: float = 0.8) -> float:
+    """The same of a standard error and its degrees of freedom."""
     whole = max(1, int(freedom))
     return (student_quantile(1 - level / 2, whole) + student_quantile(power, whole)) * error
 

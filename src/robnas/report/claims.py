@@ -10,16 +10,18 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
 import yaml
 
-from robnas.comparison import Difference, against, connected, difference, paired, spread
+from robnas.common import Common, phi
+from robnas.comparison import Difference, against, alike, connected, difference, least_exchanged, means, spread
 from robnas.report import names
-from robnas.report.collected import Collected
+from robnas.report.collected import Collected, Found
 from robnas.report.paper import fig_04, fig_14
 from robnas.report.paper.cells_found import Search
 from robnas.report.samples import HARDENED, Measure, Sample, Samples, Setting
 from robnas.report.samples import samples as of_study
-from robnas.report.verdicts import DOES_NOT, HOLDS, NOT_BROKEN, UNKNOWN, Verdict, corrected
+from robnas.report.verdicts import UNMET, Verdict, corrected
 from robnas.space import published
 from robnas.space.facts import RANDOM_CELLS
 from robnas.space.percentile import percentile, random_genotypes
@@ -97,12 +99,22 @@ def _families(claim: Claim, samples: Samples) -> Iterator[Verdict]:
     sign = 1 if claim.test == "more" else -1
     for sample, other in _chosen(claim, samples):
         turned = bool(claim.measures) and sample.measure.sign != claim.measures[0].sign  # a stand-in that counts the other way round
-        yield _of_difference(claim.key, sample, -sign if turned else sign, difference(sample.values, sample.families), other)
+        yield _between(claim.key, sample, -sign if turned else sign, other)
 
 
-def _of_difference(key: str, sample: Sample, sign: int, found: Difference, other: bool, matters: float | None = None) -> Verdict:
+def _between(key: str, sample: Sample, sign: int, other: bool = False, first: str = "nas", second: str = "manual") -> Verdict:
+    """One family above, or below, another."""
+    found = difference(sample.values, sample.families, first, second, margin=sign * _matters(sample.measure))
+    return _of_difference(key, sample, sign, found, other)
+
+
+def _matters(measure: Measure) -> float:
+    """In the unit of the test."""
+    return math.log10(measure.matters) if measure.scale == "log" and measure.matters else measure.matters
+
+
+def _of_difference(key: str, sample: Sample, sign: int, found: Difference, other: bool) -> Verdict:
     measure = sample.measure
-    far = measure.matters if matters is None else matters
     return Verdict(
         key,
         measure.title,
@@ -111,10 +123,13 @@ def _of_difference(key: str, sample: Sample, sign: int, found: Difference, other
         found.value,
         found.low,
         found.high,
-        RATIOS[measure.scale],
+        RATIOS.get(measure.scale, measure.scale),
         found.p,
-        matters=math.log10(far) if measure.scale == "log" and far else far,
-        detectable=found.detectable,
+        p_short=found.p_margin,
+        least=least_exchanged(*found.models),
+        matters=_matters(measure),
+        error=found.error,
+        freedom=found.freedom,
         models=f"{found.models[0]} {_family(found.first)}, {found.models[1]} {_family(found.second)}",
         smallest=min(found.models),
         few=_worded(found.few),
@@ -125,14 +140,18 @@ def _of_difference(key: str, sample: Sample, sign: int, found: Difference, other
 
 
 def _spread(claim: Claim, samples: Samples) -> Iterator[Verdict]:
-    """NAS models nearer to each other than manual ones."""
+    """NAS models nearer to each other than manual ones. without: models that the paper excepts."""
+    without = {names.model(name) for name in claim.more.get("without", ())}
     for sample, other in _chosen(claim, samples):
-        found = spread(sample.values, sample.families)
+        values = {model: own for model, own in sample.values.items() if model not in without}
+        found = spread(values, sample.families, margin=CLOSER)
         ratio, low, high = (None if v is None or v <= 0 else math.log10(v) for v in (found.ratio, found.low, found.high))
         few = _worded(found.few) or ("" if ratio is not None else "a family does not vary at all")
         told = f"{found.models[0]} NAS, {found.models[1]} manual"
         yield Verdict(
             *(claim.key, sample.measure.title, sample.setting, -1, ratio, low, high, "ratio", found.p),
+            p_short=found.p_margin,
+            least=least_exchanged(*found.models),
             matters=-math.log10(CLOSER),
             models=told,
             smallest=min(found.models),
@@ -148,37 +167,52 @@ def _below(claim: Claim, samples: Samples) -> Iterator[Verdict]:
     """Models of all families below a number, on average."""
     at = float(claim.more["at"])
     for sample, other in _chosen(claim, samples):
-        found = against(sample.values, at)
-        told = f"{found.models} models"
-        yield Verdict(
-            *(claim.key, sample.measure.title, sample.setting, -1, found.value, found.low, found.high, f"from {at:g}", found.p),
-            matters=sample.measure.matters,
-            models=told,
-            few=_worded(found.few),
-            stand_in=other,
-            reduced=sample.reduced,
-        )
+        yield _of_one(claim.key, sample, -1, at, other)
+
+
+def _of_one(key: str, sample: Sample, sign: int, at: float, other: bool = False) -> Verdict:
+    """Models of a sample against a number."""
+    matters = _matters(sample.measure)
+    found = against(sample.values, at, margin=sign * matters)
+    return Verdict(
+        *(key, sample.measure.title, sample.setting, sign, found.value, found.low, found.high),
+        RATIOS[sample.measure.scale] if at == 0 else f"from {at:g}",
+        found.p,
+        p_short=found.p_margin,
+        least=2.0 ** (1 - found.models),
+        matters=matters,
+        models=f"{found.models} models",
+        few=_worded(found.few),
+        stand_in=other,
+        reduced=sample.reduced,
+    )
+
+
+def _grown(claim: Claim, samples: Samples) -> Iterator[Verdict]:
+    """Fig. 12: NAS models after training above the same models before."""
+    before, after = (samples.of(measure) for measure in claim.measures)
+    for setting in [setting for setting in after if setting in before]:
+        early, late = means(before[setting].values), means(after[setting].values)
+        both = [model for model in late if model in early and after[setting].families[model] == "nas"]
+        values = {model: [late[model] - early[model]] for model in both}
+        measure = replace(claim.measures[1], title="gradient variance after training, by that before")
+        yield replace(_of_one(claim.key, replace(after[setting], measure=measure, values=values), 1, 0.0), models=f"{len(both)} NAS")
 
 
 def _ratio(claim: Claim, samples: Samples) -> Iterator[Verdict]:
-    """NAS below manual by a factor: by the interval alone, which lies beyond it, short of it, or on both sides."""
+    """NAS below manual by a factor: whether the ratio is that, by exchange, and on which side of it."""
     far = -math.log10(float(claim.more["by"]))
     for sample, other in _chosen(claim, samples):
-        found = difference(sample.values, sample.families)
-        verdict = _of_difference(claim.key, sample, -1, found, other)
-        if found.high is None or found.low is None:
-            yield verdict
-            continue
-        decided = HOLDS if found.high < far else DOES_NOT if found.low > far else UNKNOWN
-        note = "" if decided == HOLDS else f"×{10**far:.3g} was claimed" + (", which the interval holds" if decided == UNKNOWN else "")
-        yield Verdict(**{**vars(verdict), "p": None, "decided": decided, "note": note})
+        found = difference(sample.values, sample.families, margin=far)
+        verdict = replace(_of_difference(claim.key, sample, -1, found, other), p=found.p_margin, at=far, matters=0.0, error=None)
+        yield replace(verdict, note=f"×{10**far:.3g} was claimed")
 
 
 def _through(claim: Claim, samples: Samples) -> Iterator[Verdict]:
     """Smaller by the probe, more vulnerable: τ of probe and vulnerability within families, over ways of attack."""
     for sample, other in _chosen(claim, samples):
         attacks = vulnerabilities(samples, sample.setting)
-        found = connected([sample.values], [one.oriented for one in attacks], sample.families)
+        found = connected([sample.values], [one.oriented for one in attacks], sample.families, margin=-TAU)
         yield _of_connection(claim, sample.setting, f"{sample.measure.title}, {_ways(len(attacks))}", -1, found, other, sample.reduced)
 
 
@@ -188,13 +222,14 @@ def _together(claim: Claim, samples: Samples) -> Iterator[Verdict]:
         attacks = vulnerabilities(samples, setting)
         if len(attacks) > 1:
             families = {model: family for one in attacks for model, family in one.families.items()}
-            found = connected([one.oriented for one in attacks], None, families)
+            found = connected([one.oriented for one in attacks], None, families, margin=TAU)
             yield _of_connection(claim, setting, f"each two of {_ways(len(attacks))}", 1, found, False, attacks[0].reduced)
 
 
 def _of_connection(claim: Claim, setting: Setting, what: str, sign: int, found: Any, other: bool, reduced: str) -> Verdict:
     return Verdict(
         *(claim.key, what, setting, sign, found.value, found.low, found.high, "τ", found.p),
+        p_short=found.p_margin,
         matters=TAU,
         models=f"{found.models} models",
         few=_worded(found.few),
@@ -225,18 +260,18 @@ def settings(samples: Samples) -> list[Setting]:
 
 
 def _theorem(claim: Claim, samples: Samples) -> Iterator[Verdict]:
-    """One input on which the bound is broken is enough; none broken is no proof."""
+    """On how many inputs the bound is broken. It is about normalised weights, and no row is of a model that has them."""
     for sample, _ in _chosen(claim, samples):
         n = sum(found.row.n or 0 for found in sample.rows)
         broken = round(sum(found.value * (found.row.n or 0) for found in sample.rows))
         if not n:
             continue
         low, high = wilson(broken, n)
-        note = f"broken on {broken} of {n} inputs" + ("" if broken else ", which is no proof")
+        note = f"broken on {broken} of {n} inputs"
         yield Verdict(
             *(claim.key, "input smoothness · √n ≤ parameter smoothness", sample.setting, -1, broken / n, low, high, "points"),
             models=f"{len(sample.values)} models",
-            decided=DOES_NOT if broken else NOT_BROKEN,
+            decided=UNMET,
             reduced=sample.reduced,
             note=f"{note}; weights are not normalised as it asks, and its proof bounds a row's L1 norm by 1/√n where it is 1 to √n",
         )
@@ -252,9 +287,11 @@ def _cells(claim: Claim, samples: Samples) -> Iterator[Verdict]:
         cell = published.entry(name).genotype.normal
         others = _random(len(cell.nodes), fact)
         values[name] = [percentile(getattr(cell, fact), others) / 100]
-    found = against(values, 0.5)
+    found = against(values, 0.5, margin=sign * 0.1)
     yield Verdict(
         *(claim.key, f"{fact} of nine cells among random ones", ("", ""), sign, found.value, found.low, found.high, "percentiles", found.p),
+        p_short=found.p_margin,
+        least=2.0 ** (1 - found.models),
         matters=0.1,
         models=f"{found.models} cells",
         few=_worded(found.few),
@@ -268,59 +305,66 @@ def _random(nodes: int, fact: str) -> tuple[float, ...]:
 
 
 def _variants(claim: Claim, samples: Samples) -> Iterator[Verdict]:
-    """A variant of DARTS against DARTS, or against manual models: each search is one model."""
-    first, second, sign = str(claim.more["first"]), str(claim.more.get("second", "darts")), int(claim.more["sign"])
-    if not claim.measures:
-        yield from _of_searches(claim, samples.collected, first, sign)
-        return
-    for sample, other in _chosen(claim, samples):
-        manual = {names.plain(found.model) for found in sample.rows if found.family == "manual"}
-        own = {names.plain(first): first, **dict.fromkeys(manual, "manual")}
-        families = {model: own.get(name, name) for model, name in sample.families.items()}
-        if first in families.values():
-            found = difference(sample.values, families, first, second)
-            yield _of_difference(claim.key, sample, sign * sample.measure.sign, found, other)
+    """Variants of DARTS, each by itself against DARTS, another, or manual models: each search is one model."""
+    sign = int(claim.more["sign"])
+    for first, second in claim.more["pairs"]:
+        if not claim.measures:
+            yield from _of_searches(claim, samples.collected, first, second, sign)
+        for sample, other in _chosen(claim, samples):
+            manual = {names.plain(found.model) for found in sample.rows if found.family == "manual"}
+            own = {names.plain(name): name for name in (first, second)} | dict.fromkeys(manual, "manual")
+            families = {model: own.get(name, name) for model, name in sample.families.items()}
+            if first in families.values():
+                told = replace(sample.measure, title=_pair(first, second, sample.measure.title))
+                named = replace(sample, measure=told, families=families)
+                yield _between(claim.key, named, sign * sample.measure.sign, other, first, second)
 
 
-def _of_searches(claim: Claim, collected: Collected, first: str, sign: int) -> Iterator[Verdict]:
+def _pair(first: str, second: str, title: str) -> str:
+    """ "DARTS-i: PGD, most likely"; against what, where it is not DARTS."""
+    return f"{names.model(first)}{'' if second == 'darts' else f' against {_family(second)}'}: {title}"
+
+
+def _of_searches(claim: Claim, collected: Collected, first: str, second: str, sign: int) -> Iterator[Verdict]:
     metric = str(claim.more["metric"])
     by_setting: dict[Setting, tuple[dict[str, list[float]], dict[str, str], str]] = {}
     for found in collected.select(kind="search", metric=metric):
         search = Search(found.model, found.seed, found.place, found.params, None)
-        if math.isfinite(found.value) and search.variant in ("darts", first):
+        if math.isfinite(found.value) and search.variant in (first, second):
             values, families, _ = by_setting.setdefault((found.dataset, found.row.protocol), ({}, {}, found.reduced))
             name = f"{search.variant} {search.seed}"
             values.setdefault(name, []).append(found.value)
             families[name] = search.variant
-    measure = Measure(claim.key, metric.replace("/", " cell's "), "", metric, "more", matters=float(claim.more["matters"]))
+    title = _pair(first, second, metric.replace("/", " cell's "))
+    measure = Measure(claim.key, title, "", metric, "more", matters=float(claim.more["matters"]))
     for setting, (values, families, reduced) in by_setting.items():
-        found_here = difference(values, families, first, "darts")
-        sample = Sample(measure, setting, values, families, ())
-        yield Verdict(**{**vars(_of_difference(claim.key, sample, sign, found_here, False)), "reduced": reduced})
+        if first in families.values():
+            sample = Sample(measure, setting, values, families, ())
+            yield replace(_between(claim.key, sample, sign, first=first, second=second), reduced=reduced)
 
 
 def _shared(claim: Claim, samples: Samples) -> Iterator[Verdict]:
-    """Fig. 4: inputs that break half of a family's models or more, NAS less manual: McNemar's test."""
+    """Fig. 4: how alike two NAS models break, input by input, less two manual ones; φ is 0 of models that break independently."""
     there, papers = fig_04.chosen(samples.collected), str(claim.more["goal"])
     for (setting, goal), variant in there.items():
         if goal != papers and (setting, papers) in there:
             continue
-        common, rows = next(fig_04.aligned(variant), (None, []))
-        if common is None or min(map(common.families.count, ("nas", "manual"))) < 2:
+        every: list[Common] = []
+        rows: list[Found] = []
+        plain = tuple(found for found in variant.rows if names.base(found.model) not in HARDENED)
+        for common, own in fig_04.aligned(replace(variant, rows=plain)):
+            if not every or common.names == every[0].names:
+                every.append(common)
+                rows += own
+        if not every or min(map(every[0].families.count, ("nas", "manual"))) < 2:
             continue
-        nas, manual = (common.of_family(family).broken for family in ("nas", "manual"))
-        found = paired(2 * nas.sum(0) >= len(nas), 2 * manual.sum(0) >= len(manual))
-        yield Verdict(
-            *(claim.key, f"PGD, {fig_04.GOALS[goal]}: inputs that break half of a family", setting, 1, found.value, found.low, found.high),
-            unit="points",
-            p=found.p,
-            matters=float(claim.more["matters"]),
-            models=f"{len(nas)} NAS, {len(manual)} manual",
-            few="" if found.n else "no input is eligible in all models",
-            stand_in=goal != papers,
-            reduced=next((row.reduced for row in rows if row.reduced), ""),
-            note=f"over {found.n} inputs, of these models: inputs are the sample here, and not architectures",
-        )
+        measure = Measure(claim.key, f"PGD, {fig_04.GOALS[goal]}: φ of two models", "", "", "more", "φ", float(claim.more["matters"]))
+        table = np.mean([phi(common.broken) for common in every], axis=0)
+        found = alike(table, every[0].families, margin=measure.matters)
+        verdict = _of_difference(claim.key, Sample(measure, setting, {}, {}, tuple(rows)), 1, found, goal != papers)
+        nas, manual = found.mean
+        within = "" if nas is None or manual is None else f": {nas:.2g} within NAS, {manual:.2g} within manual models"
+        yield replace(verdict, note=f"φ over {every[0].n} inputs{within}")
 
 
 def _hardened(claim: Claim, samples: Samples) -> Iterator[Verdict]:
@@ -336,9 +380,8 @@ def _hardened(claim: Claim, samples: Samples) -> Iterator[Verdict]:
             values = {model.title: worth.each for model, worth in worths.items() if worth is not None}
             families = {model.title: model.family for model in worths if names.base(model.model) not in HARDENED}
             sample = Sample(measure, (dataset, protocol), values, families, tuple(rows))
-            verdict = _of_difference(claim.key, sample, 1, difference(values, families), False)
             if values:
-                yield replace(verdict, note=method)
+                yield replace(_between(claim.key, sample, 1), note=method)
 
 
 def _worded(few: str) -> str:
@@ -371,6 +414,7 @@ _TESTS: Mapping[str, Callable[[Claim, Samples], Iterator[Verdict]]] = {
     "spread": _spread,
     "below": _below,
     "ratio": _ratio,
+    "grown": _grown,
     "through": _through,
     "together": _together,
     "theorem": _theorem,

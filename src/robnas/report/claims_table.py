@@ -9,9 +9,9 @@ from robnas.report import names
 from robnas.report.claims import Claim, catalogue
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
 from robnas.report.paper.variants import by_setting
-from robnas.report.verdicts import DOES_NOT, HOLDS, NOT_BROKEN, UNKNOWN, Verdict, said
+from robnas.report.verdicts import DOES_NOT, HOLDS, UNKNOWN, UNMET, Verdict, said
 
-MARKS = {HOLDS: "✓ holds", DOES_NOT: "✗ does not", UNKNOWN: "? not enough data", NOT_BROKEN: "○ not broken"}
+MARKS = {HOLDS: "✓ holds", DOES_NOT: "✗ does not", UNKNOWN: "? not enough data", UNMET: "○ premise not met"}
 """A sign beside the word: colour is not needed."""
 
 
@@ -46,14 +46,15 @@ def at_a_glance(verdicts: Sequence[Verdict]) -> Exhibit:
     tests = max((v.tests for v in verdicts), default=0)
     judged = (
         f"A claim holds where its test is significant at 5% after Holm's correction over all {tests} tests of the study. It does not where "
-        "it is so the other way round, or where the 95% interval leaves no room for a gap that would matter; else the data do not suffice "
-        "to say. "
+        "the test that the gap is as large as would matter is so, likewise among as many: the chance of one false “holds” in the whole "
+        "study is 5% at most, and that of one false “does not”. Else the data do not suffice to say, which is no evidence against a claim. "
     )
+    theorem = " A theorem about normalised weights is not tested by models whose weights are not." * any(v.decided for v in verdicts)
     caption = (
         judged
         * bool(tests)
         + "Architectures are the sample: seeds of one model are averaged. DARTS-i, -ii, -iii count as no NAS models but in §5.2's own "
-        "claims." + _signs(verdicts)
+        "claims." + theorem + _signs(verdicts)
     )
     blocks = tuple(claim.remark for claim in claims)
     return Exhibit("claims", "", "Claims of the paper", caption, table=Table(("claim", "where", *heads), tuple(rows), blocks))
@@ -88,7 +89,7 @@ def _cell(verdicts: Sequence[Verdict]) -> str:
     found = list(dict.fromkeys(v.verdict for v in verdicts))
     star, dagger = "*" * any(v.stand_in for v in verdicts), "†" * any(bool(v.reduced) for v in verdicts)
     if len(found) == 1:
-        numbers = "; ".join(v.number for v in verdicts if v.number)
+        numbers = "; ".join(v.number if len(verdicts) == 1 else f"{v.what} {v.number}" for v in verdicts if v.number)
         return f"{MARKS[found[0]]}{star}{dagger}" + (f": {numbers}" if numbers else "")
     return "; ".join(f"{MARKS[v.verdict]} by {v.what}{star}{dagger}" + (f": {v.number}" if v.number else "") for v in verdicts)
 
@@ -96,12 +97,26 @@ def _cell(verdicts: Sequence[Verdict]) -> str:
 def in_full(verdicts: Sequence[Verdict]) -> Exhibit:
     """Every test with its number."""
     claims = {claim.key: claim for claim in catalogue()[0]}
-    columns = ("claim", "measured by", "data, protocol", "verdict", "gap", "p", "p (Holm)", "gap that would be seen", "models", "why")
+    columns = (
+        "claim",
+        "measured by",
+        "data, protocol",
+        "verdict",
+        "gap",
+        "p",
+        "p (Holm)",
+        "p of too small (Holm)",
+        "gap that would be seen",
+        "models",
+        "why",
+    )
     rows: list[tuple[Entry, ...]] = []
     for v in verdicts:
         where = ", ".join((names.data(v.setting[0]), v.setting[1]))
         gap = Cell(v.value, text=v.number) if v.value is not None else "–"
-        detectable = Cell(v.detectable, text=said(v.detectable, v.unit).lstrip("+")) if v.detectable is not None else "–"
+        detectable: Entry = f"none: no p below {v.possible:.2g} is possible" if v.impossible else "–"
+        if v.detectable is not None:
+            detectable = Cell(v.detectable, text=said(v.detectable, v.unit).lstrip("+"))
         rows.append(
             (
                 _words(claims[v.key]),
@@ -111,6 +126,7 @@ def in_full(verdicts: Sequence[Verdict]) -> Exhibit:
                 gap,
                 _p(v.p),
                 _p(v.adjusted),
+                _p(v.short_adjusted),
                 detectable,
                 v.models or "–",
                 "; ".join(filter(None, (v.why, v.note if v.note != v.why else ""))) or "–",
@@ -119,8 +135,9 @@ def in_full(verdicts: Sequence[Verdict]) -> Exhibit:
     about = {
         "gap": "NAS less manual, or as the claim has it; points of percent, factors (×), or the measure's own unit; 95% over models",
         "p": "two-sided, by exact exchange of models between families where there are few enough exchanges",
-        "p (Holm)": "the same among all tests of the study",
-        "gap that would be seen": "smallest difference that so many models with such a spread show with probability 80%",
+        "p (Holm)": "the same among all tests of the study: at most 0.05, and the claim holds",
+        "p of too small (Holm)": "that the gap is as large as would matter, among all such tests: at most 0.05, and the claim does not",
+        "gap that would be seen": "smallest difference that so many models with such a spread show, after Holm, with probability 80%",
     }
     blocks = tuple(claims[v.key].remark for v in verdicts)
     caption = f"Every test behind the table above.{_signs(verdicts)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from robnas.report.paper.over_seeds import over_seeds
 from robnas.report.paper.variants import undefended
 from robnas.report.samples import Sample, Samples, Setting
 from robnas.report.samples import samples as of_study
-from robnas.report.verdicts import DOES_NOT, HOLDS, NOT_BROKEN, Verdict, said
+from robnas.report.verdicts import DOES_NOT, HOLDS, UNMET, Verdict, said
 
 NEAR: Mapping[str, tuple[str, float]] = {
     "parameters": ("parameters within a factor of 1.5", math.log2(1.5)),
@@ -37,7 +38,13 @@ def sentences(collected: Collected, verdicts: Sequence[Verdict]) -> list[str]:
     families = {model: family for one in attacks for model, family in one.families.items()}
     found = superiority([one.oriented for one in attacks], families)
     first = headline(found, setting, attacks)
-    rest = [_strongest(verdicts, setting), _matched(collected, samples, setting), _claims(verdicts), _reduced(attacks)]
+    rest = [
+        _strongest(verdicts, setting),
+        _matched(collected, samples, setting),
+        _claims(verdicts),
+        _impossible(verdicts),
+        _reduced(attacks),
+    ]
     return [first, *filter(None, rest)]
 
 
@@ -103,14 +110,30 @@ def _ranks(attacks: Sequence[Sample]) -> dict[str, list[float]]:
 
 
 def _claims(verdicts: Sequence[Verdict]) -> str:
-    made = [v for v in verdicts if v.made]
+    made = [v for v in verdicts if v.made and v.verdict != UNMET]
     if not made:
         return "None of the paper's claims can be tested with so few models." if any(v.few != "no rows" for v in verdicts) else ""
-    holds, does_not, unbroken = (sum(v.verdict == word for v in made) for word in (HOLDS, DOES_NOT, NOT_BROKEN))
-    unknown = len(made) - holds - does_not - unbroken
+    holds, does_not = (sum(v.verdict == word for v in made) for word in (HOLDS, DOES_NOT))
+    unknown = len(made) - holds - does_not
     tests = "test" if len(made) == 1 else "tests"
-    rest = f"{unbroken} {'is' if unbroken == 1 else 'are'} not broken, which is no proof, " if unbroken else ""
-    return f"Of the paper's claims {len(made)} {tests} could be made: {holds} hold, {does_not} do not, {rest}and {unknown} cannot be told."
+    parts = (f"{holds} hold{'s' * (holds == 1)}", f"{does_not} do{'es' * (does_not == 1)} not", f"and {unknown} cannot be told")
+    return f"Of the paper's claims {len(made)} {tests} could be made: {', '.join(parts)}."
+
+
+def _impossible(verdicts: Sequence[Verdict]) -> str:
+    """ "With 5 NAS and 4 manual models no p below 0.17 after correction over 21 tests is possible: nothing can hold, nor be refuted." """
+    made = [v for v in verdicts if v.made and v.verdict != UNMET]
+    lost = [v for v in made if v.impossible]
+    if not lost:
+        return ""
+    counted = Counter(v.models for v in lost)
+    models = max(counted, key=lambda who: counted[who]).replace(", ", " and ")
+    least = min(v.possible for v in lost if v.possible is not None)
+    text = (
+        f"With {models} {'' if models.endswith('models') else 'models '}no p below {least:.2g} after correction over {lost[0].tests} tests"
+    )
+    what = "nothing can hold, nor be refuted" if len(lost) == len(made) else f"{len(lost)} of them can neither hold nor be refuted"
+    return f"{text} is possible: {what}."
 
 
 def _reduced(attacks: Sequence[Sample]) -> str:

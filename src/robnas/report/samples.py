@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -45,6 +45,7 @@ class Measure:
     free: tuple[str, ...] = ()
     prefer: Mapping[str, Any] = field(default_factory=dict)
     slope: float | None = None
+    below: Mapping[str, float] = field(default_factory=dict)
     thefts: str = ""
     when: str = ""
 
@@ -131,7 +132,10 @@ class Samples:
         rows = [
             found
             for found in self.collected.select(plugin=measure.plugin, metric=measure.metric, params=measure.params)
-            if math.isfinite(found.value) and _when(found) == (measure.when or "after") and not _unbounded(found)
+            if math.isfinite(found.value)
+            and _when(found) == (measure.when or "after")
+            and not _unbounded(found)
+            and all(_number(found.params.get(name)) <= most for name, most in measure.below.items())
         ]
         if measure.thefts:
             pairs = [pair for pair in thefts.of_victims(self.collected, rows) if thefts.same(pair) == (measure.thefts == "same")]
@@ -139,15 +143,15 @@ class Samples:
         return rows
 
     def _less_replicas(self, pairs: Sequence[tuple[Found, Found]]) -> list[Found]:
-        """Each theft's value less the mean of all thefts by that replica: "with the replicate model fixed" (§3.2)."""
-        of: dict[tuple[Any, ...], list[float]] = {}
-        for replica, _ in pairs:
-            of.setdefault((who(replica), replica.params.get("budget"), replica.row.protocol, replica.dataset), []).append(replica.value)
-        out = []
+        """Each theft's value less what its replica adds: "with the replicate model fixed" (§3.2)."""
+        of: dict[tuple[Any, ...], list[tuple[Found, Found]]] = {}
         for replica, victim in pairs:
-            mean = float(np.mean(of[who(replica), replica.params.get("budget"), replica.row.protocol, replica.dataset]))
-            told = thefts.of_victim((replica, victim))
-            out.append(replace(told, row=replace(told.row, value=replica.value - mean)))
+            of.setdefault((replica.params.get("budget"), replica.row.protocol, replica.dataset), []).append((replica, victim))
+        out = []
+        for own in of.values():
+            rest = less_columns([who(victim) for _, victim in own], [who(replica) for replica, _ in own], [r.value for r, _ in own])
+            told = [(thefts.of_victim(pair), value) for pair, value in zip(own, rest, strict=True)]
+            out += [replace(found, row=replace(found.row, value=value)) for found, value in told if math.isfinite(value)]
         return out
 
     def _sample(self, measure: Measure, setting: Setting, rows: Sequence[Found]) -> Sample:
@@ -170,6 +174,26 @@ class Samples:
         return Sample(measure, setting, values, families, tuple(rows))
 
 
+def less_columns(rows: Sequence[Hashable], columns: Sequence[Hashable], values: Sequence[float]) -> list[float]:
+    """Values less their column's effect in the fit of row + column by least squares: no model steals from itself, so that plain means of
+    columns would be over other rows each. NaN of all but the largest set of rows that columns tie together: others cannot be compared.
+    """
+    names_of: list[list[Hashable]] = [list(dict.fromkeys(rows)), list(dict.fromkeys(columns))]
+    i, j = np.array([names_of[0].index(row) for row in rows]), np.array([names_of[1].index(column) for column in columns])
+    tied = np.arange(len(names_of[0]))  # the first row of the set that each is in
+    for column in range(len(names_of[1])):
+        together = np.unique(tied[i[j == column]])
+        tied[np.isin(tied, together)] = together.min()
+    kept = tied[i] == np.bincount(tied[np.unique(i)]).argmax()
+    design = np.zeros((len(values), len(names_of[0]) + len(names_of[1])))
+    design[np.arange(len(values)), i] = design[np.arange(len(values)), len(names_of[0]) + j] = 1
+    y = np.asarray(values, dtype=np.float64)
+    effect = np.linalg.lstsq(design[kept], y[kept], rcond=None)[0][len(names_of[0]) :]
+    effect -= effect[np.unique(j[kept])].mean()
+    out: list[float] = np.where(kept, y - effect[j], np.nan).tolist()
+    return out
+
+
 def _value(measure: Measure, points: Mapping[str, Sequence[Found]]) -> float:
     """Of one training: the mean over points of a sweep, each as it is compared; or the slope over them."""
     each = {point: _mean([measure.read(found.value) for found in found_here]) for point, found_here in points.items()}
@@ -179,6 +203,10 @@ def _value(measure: Measure, points: Mapping[str, Sequence[Found]]) -> float:
     if len(x) < 2:
         return math.nan
     return float(np.polyfit(x, list(each.values()), 1)[0]) * measure.slope
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.inf
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from robnas.comparison import holm, models_needed
+from robnas.comparison import detected, holm, least, levels, models_needed
 
 HOLDS, DOES_NOT, UNKNOWN = "holds", "does not", "not enough data"
-NOT_BROKEN = "not broken"
-"""Of an inequality that no input breaks: finitely many of them prove none."""
+UNMET = "premise not met"
+"""Of a theorem about other models than the study's."""
 LEVEL = 0.05
 
 
@@ -19,10 +19,14 @@ class Verdict:
 
     Args:
         key: of the claim. what: it was measured by; stand_in: whether that is not what the paper used. setting: data set and protocol.
-        sign: 1 where the claim says that value > 0, −1 where value < 0.
+        sign: 1 where the claim says that value > at, −1 where value < at.
         value, low, high: of the test, in `unit` ("points", "ratio", …, ratios as log₁₀); None where there are too few models.
-        p: by itself; adjusted: by Holm over all tests of the study; None of what is no test.
-        matters: the smallest gap worth the claim, in the same unit; detectable: the smallest that would have been shown.
+        p: two-sided, that value = at; adjusted: by Holm over all such tests of the study. None of what is no test.
+        p_short: two-sided, that value is as far from `at` as `matters`; short_adjusted: by Holm over all of these. That a claim holds, and
+            that it does not, are thus decided at the same level, and no claim can be wrong in both.
+        tests: how many there are. least: the smallest p that so many models can give; possible: that after Holm.
+        matters: the smallest gap worth the claim, in the same unit. error, freedom: standard error of the value; detectable: the smallest
+            gap that the study would have called shown four times in five, all other tests being as they are; None where it could not.
         models: "10 nas, 7 manual". few: why there is no number. saturated: why there is no room for one.
         decided: "" where `verdict` follows from interval and p; else what was found without them.
         reduced: why it is not at the paper's size. note: what else must be known.
@@ -38,8 +42,15 @@ class Verdict:
     unit: str = ""
     p: float | None = None
     adjusted: float | None = None
+    p_short: float | None = None
+    short_adjusted: float | None = None
     tests: int = 0
+    least: float = 0.0
+    possible: float | None = None
+    at: float = 0.0
     matters: float = 0.0
+    error: float | None = None
+    freedom: float | None = None
     detectable: float | None = None
     models: str = ""
     smallest: int = 0
@@ -61,8 +72,13 @@ class Verdict:
         return self.value is not None and not self.of_data
 
     @property
+    def impossible(self) -> bool:
+        """Whether no numbers could have decided it: so few models give no p that is small enough among so many tests."""
+        return self.possible is not None and self.possible > LEVEL
+
+    @property
     def verdict(self) -> str:
-        """One of the three; of a theorem that is not broken that."""
+        """One of the three; of a theorem that its premise is not met."""
         return self._judged()[0]
 
     @property
@@ -77,22 +93,36 @@ class Verdict:
             return UNKNOWN, self.few or "no rows"
         if self.saturated:
             return UNKNOWN, self.saturated
-        least, most = sorted((self.sign * self.low, self.sign * self.high))
-        shown = self.adjusted is not None and self.adjusted <= LEVEL
-        if shown and least > 0:
+        nearest, most = sorted((self.sign * (self.low - self.at), self.sign * (self.high - self.at)))
+        if nearest > 0 and self.adjusted is not None and self.adjusted <= LEVEL:
             return HOLDS, ""
-        if shown and most < 0:
-            return DOES_NOT, "it is the other way round"
-        if most < self.matters:
-            return DOES_NOT, f"too small to matter: {said(self.matters, self.unit)} would"
-        return UNKNOWN, self._undecided()
+        if most < max(self.matters, 1e-12) and self.short_adjusted is not None and self.short_adjusted <= LEVEL:
+            return DOES_NOT, self._short(most)
+        return UNKNOWN, self._undecided(nearest, most)
 
-    def _undecided(self) -> str:
-        if self.p is not None and self.p <= LEVEL and self.tests > 1:
-            needed = models_needed(LEVEL / self.tests)
-            more = f"; {needed} models of each family could do" if self.smallest and self.smallest < needed else ""
-            return f"p = {self.p:.2g} by itself, {self.adjusted:.2g} among {self.tests} tests{more}"
-        return f"neither shown nor ruled out: {said(self.matters, self.unit)} would matter"
+    def _short(self, most: float) -> str:
+        """How a claim fails. most: the end of the interval that is nearest to it."""
+        if most < 0:
+            return "short of what was claimed" if self.at else "it is the other way round"
+        return f"too small to matter: {self._mattering} would"
+
+    @property
+    def _mattering(self) -> str:
+        return said(self.sign * self.matters, self.unit)
+
+    def _undecided(self, nearest: float, most: float) -> str:
+        if nearest > 0:
+            p, adjusted, what = self.p, self.adjusted, ""
+        elif most < max(self.matters, 1e-12):
+            p, adjusted = self.p_short, self.short_adjusted
+            what = "the interval lies on the other side: " if most < 0 else f"the interval has no room for {self._mattering}: "
+        else:
+            return f"neither shown nor ruled out: {self._mattering} would matter" if self.matters else "neither shown nor ruled out"
+        if p is None or adjusted is None:
+            return f"{what}not tested"
+        needed = models_needed(LEVEL / self.tests)
+        more = f"; {needed} models of each family could do" if self.smallest and self.smallest < needed else ""
+        return f"{what}p = {p:.2g} by itself, {adjusted:.2g} among {self.tests} tests{more}"
 
     @property
     def number(self) -> str:
@@ -104,9 +134,17 @@ class Verdict:
 
 
 def corrected(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """With p by Holm: all tests of the study are one family, whatever they are about."""
-    p = holm({i: None if v.saturated else v.p for i, v in enumerate(verdicts)})
-    return [replace(v, adjusted=p.get(i), tests=len(p)) for i, v in enumerate(verdicts)]
+    """With p by Holm: all tests of the study are one family, whatever they are about; so are all that a gap is too small."""
+    own, short = ({i: None if v.saturated or v.few else getattr(v, name) for i, v in enumerate(verdicts)} for name in ("p", "p_short"))
+    adjusted, beyond, level = holm(own), holm(short), levels(own, LEVEL)
+    possible = least(own, {i: v.least for i, v in enumerate(verdicts)})
+    out = []
+    for i, v in enumerate(verdicts):
+        known = v.error is not None and v.freedom is not None and i in level and possible[i] <= LEVEL
+        gap = detected(v.error or 0.0, v.freedom or 1.0, level[i]) if known else None
+        judged = replace(v, adjusted=adjusted.get(i), short_adjusted=beyond.get(i), tests=len(adjusted))
+        out.append(replace(judged, possible=possible.get(i), detectable=gap))
+    return out
 
 
 def said(value: float | None, unit: str, bare: bool = False) -> str:

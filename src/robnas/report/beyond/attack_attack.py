@@ -9,7 +9,7 @@ from robnas.report.beyond.measured import FEW, dataset_of, matrix, vulnerabiliti
 from robnas.report.beyond.probe_attack import caption
 from robnas.report.collected import Collected
 from robnas.report.exhibit import Exhibit
-from robnas.statistics import Correlations, kendall_table
+from robnas.statistics import Correlations, kendall_beyond, kendall_table
 
 KEY, TITLE = "attack-attack", "Attacks and attacks: is who falls to one vulnerable to another (Remark 3)?"
 
@@ -24,16 +24,16 @@ def exhibit(collected: Collected) -> Exhibit:
         return Exhibit(KEY, "", TITLE, "", missing=f"two attacks on at least {FEW} models of one data set ({here})")
     drawn = taus.sample(models)
     y = matrix(attacks, drawn)
-    found, chance = kendall_table(y, y, n_resamples=taus.resamples(len(drawn))), taus.chance_of_pairs(y)
+    found, chance = kendall_table(y, y, n_resamples=taus.resamples(len(drawn))), kendall_beyond(y, n_resamples=200)[:-1, 1:]
     rows, columns, shown = attacks[:-1], attacks[1:], lambda i, j: j >= i
     half = Correlations(found.tau[:-1, 1:], found.low[:-1, 1:], found.high[:-1, 1:], found.n[:-1, 1:])
-    pairs = half.tau[np.triu_indices(len(rows))]
-    together, against = int((pairs > chance).sum()), int((pairs < -chance).sum())
+    upper = np.triu_indices(len(rows))
+    pairs, sure = half.tau[upper], taus.beyond(half, chance)[upper]
+    together, against = int((sure & (pairs > 0)).sum()), int((sure & (pairs < 0)).sum())
     text = (
         f" Remark 3 says that vulnerabilities are connected: of {len(pairs)} pairs {together} go together and {against} against each "
         f"other beyond "
-        f"chance (bold: |τ| above {chance:.2f}, which the largest of so many pairs exceeds in one of twenty shuffles of each attack by "
-        f"itself)."
+        f"chance (bold: |τ| above {taus.told(half, chance)}; in one of twenty shuffles of each attack by itself any of so many pairs is)."
     )
     return Exhibit(
         KEY,

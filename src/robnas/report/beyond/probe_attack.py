@@ -10,7 +10,7 @@ from robnas.report.beyond.measured import FEW, Measured, dataset_of, explanation
 from robnas.report.collected import Collected
 from robnas.report.exhibit import Exhibit
 from robnas.report.paper.over_seeds import Who
-from robnas.statistics import kendall_by_chance, kendall_table
+from robnas.statistics import kendall_beyond, kendall_table
 
 KEY, TITLE = "probe-attack", "Explanations and attacks: what goes with vulnerability"
 NEEDED = "models with probes and attacks on one data set"
@@ -26,15 +26,15 @@ def exhibit(collected: Collected) -> Exhibit:
         return Exhibit(KEY, "", TITLE, "", missing=f"{NEEDED}, at least {FEW} models, as fewer have no order to speak of ({here})")
     drawn = taus.sample(models)
     x, y = matrix(explained, drawn), matrix(attacks, drawn)
-    found, chance = kendall_table(x, y, n_resamples=taus.resamples(len(drawn))), kendall_by_chance(x, y, n_resamples=200)
-    beyond = int((np.abs(found.tau) > chance).sum())
+    found, chance = kendall_table(x, y, n_resamples=taus.resamples(len(drawn))), kendall_beyond(x, y, n_resamples=200)
+    beyond = int(taus.beyond(found, chance).sum())
     return Exhibit(
         KEY,
         "",
         TITLE,
         caption(dataset, attacks, models, drawn)
-        + f" Bold: |τ| above {chance:.2f}, which the largest of a table of this size exceeds in one of "
-        f"twenty shuffles of the models: {beyond} of {found.tau.size}. A τ is no cause; parameters, FLOPs and clean accuracy stand there "
+        + f" Bold: |τ| above {taus.told(found, chance)}; in one of twenty shuffles of the models any of such a table is: {beyond} of "
+        f"{int(np.isfinite(found.tau).sum())}. A τ is no cause; parameters, FLOPs and clean accuracy stand there "
         "because an explanation that does no better than they do explains little.",
         taus.heat_map(found, explained, attacks, chance),
         taus.table(found, "explanation", explained, attacks, chance, lambda i, j: True),
