@@ -23,6 +23,7 @@ def faked(tmp_path, monkeypatch):
     """The study file, in a folder of its own; jobs are run by nobody."""
     monkeypatch.chdir(tmp_path)
     Path("some.yaml").write_text(GOOD)
+    monkeypatch.setattr(command.preflight, "check", lambda jobs, folder: "looked at")
 
     def fake(**arguments):
         class Entered(Fake):

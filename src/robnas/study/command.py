@@ -16,7 +16,7 @@ from rich.console import Console
 from robnas import atomic, locks
 from robnas.configuration.reading import read_value
 from robnas.errors import UserError, require, short
-from robnas.study import cells, dry_run, file, graph
+from robnas.study import cells, dry_run, file, graph, preflight
 from robnas.study.blocks import Study
 from robnas.study.costs import measured_in
 from robnas.study.courier import Courier
@@ -81,9 +81,11 @@ def run(study: Study, plan: Plan, folder: Path, executor: Executor) -> int:
     running = Running(plan, folder)
     running.find_done(write=False)
     todo = bool(cells.different(study, folder)) or any(job.state != "done" for job in plan.jobs)
+    checked = preflight.check(plan.jobs, folder) if todo else ""
     # a cluster that is not there is said before anything is written; one that is there has taken SIGTERM for its own
     with executor if todo else nullcontext(), terminated_is_interrupted():
         _claim(study, folder)
+        preflight.remember(folder, checked)
         running.find_done(anew=True)
         done = sum(job.state == "done" for job in plan.jobs)
         said = [f"{done} of {len(plan.jobs)} jobs were done before"] if done else []
