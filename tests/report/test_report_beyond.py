@@ -1,6 +1,7 @@
 """Beyond the paper: what is put in order, and τ of it against SciPy."""
 
 import math
+import re
 from io import BytesIO
 
 import numpy as np
@@ -12,9 +13,10 @@ from robnas.report import beyond
 from robnas.report.beyond import accuracy_robustness, attack_attack, cells_robustness, probe_attack, searches
 from robnas.report.beyond.measured import explanations, vulnerabilities
 from robnas.report.beyond.robust import robust_accuracy
-from robnas.report.beyond.taus import sample, signed
+from robnas.report.beyond.taus import sample, signed, told
 from robnas.report.collected import Collected
 from robnas.report.paper.over_seeds import Who
+from robnas.statistics import Correlations
 
 MODELS = (*NAS[:5], *MANUAL[:3])
 
@@ -74,12 +76,18 @@ def test_kendalls_tau_against_scipy(tmp_path):
     assert "of 1 pairs 1 go together and 0 against" in both.caption
 
 
-def test_what_so_few_models_cannot_show_is_said(tmp_path):
-    """Ten models, and depth of the five that have cells: from which |τ| on a number is bold hangs on how many it is of."""
+def test_beyond_chance_hangs_on_how_many_models_a_tau_is_of(tmp_path):
+    """Ten models, and depth of the five that have cells; and what is said where no τ of so few can be beyond chance."""
     collected = cloud(Made(tmp_path), (*NAS[:5], *MANUAL[:5])).collected()
-    text = probe_attack.exhibit(collected).caption
-    assert "of 10 models; of 5 no τ can be: too few; in one of twenty" in text
-    assert "above 1." not in text
+    found = probe_attack.exhibit(collected)
+    ten, five = map(float, re.search(r"Bold: \|τ\| above (\S+) of 10 models, (\S+) of 5 models;", found.caption).groups())
+    assert ten < 0.7 < five
+    for row in found.table.rows:
+        for cell in (cell for cell in row[1:] if cell is not None):
+            assert ("beyond chance" in cell.flags) == (abs(cell.value) > (ten if cell.note == "10 models" else five))
+    n = np.array([[17, 5]])
+    taus = Correlations(np.array([[0.7, 1.0]]), n, n, n)
+    assert told(taus, np.array([[0.59, 1.3]])) == "0.59 of 17 models; of 5 no τ can be: too few"
 
 
 def test_too_few_models_have_no_order(tmp_path):
