@@ -59,7 +59,7 @@ def spread(
 
     By itself it rejects 16 in 100 at a level of 5% where four skewed values stand against four (Beta(5, ½), an ASR near its ceiling), and
     so does any exchange of the distances. So p is the larger of it and of the jackknife of log distances (Miller, 1968), and no smaller
-    than an exact test of so many models can give: that rejects 8 of these, 4 of normal or exponential ones; of ten against seven 1 to 5.
+    than an exact test of so many models can give: that rejects 5 of these, 3 or 4 of other values; of ten against seven 1 to 3.
     It cannot see a ceiling: an ASR near 100% has no room to vary.
     """
     require(0 < confidence < 1, f"confidence: {confidence} is not in (0, 1)")
