@@ -9,8 +9,9 @@ from command_line import robnas
 from docs_page import page
 from robnas.configuration import files
 from robnas.results import Row, Rows
-from robnas.study import command, file, file_block, file_model
+from robnas.study import command, file, file_block, file_model, keys
 from robnas.study.executor import Outcome
+from robnas.study.flag_words import MARK
 
 PAGE = page("studies.md")
 COMMANDS = PAGE.commands
@@ -24,12 +25,12 @@ def here(tmp_path, monkeypatch):
 
 
 class Nobody:
-    """An executor whose jobs do nothing, and are done."""
+    """An executor whose jobs do nothing, and are done; what they are told to do has to be something that classes can be told."""
 
     slots = 2
 
     def __init__(self, folder, workers, threads):
-        self.folder, self.ended = folder, []
+        self.folder, self.ended, self.trained = folder, [], None
 
     def __enter__(self):
         return self
@@ -37,6 +38,9 @@ class Nobody:
     def __exit__(self, *error): ...
 
     def submit(self, id, argv, needs=()):
+        assert not [word for word in argv if MARK.search(word)]
+        keys.check(argv, None if id.startswith("search/") else self.trained)
+        self.trained = argv if id.startswith("train/") else self.trained
         self.ended.append((id, Outcome(tuple(argv), 0, self.folder / "log", folder=self.folder / "classify" / "1")))
 
     def wait(self):

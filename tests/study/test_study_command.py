@@ -1,7 +1,9 @@
 """`robnas study`: what it prints, what it refuses, how it ends; and that kills at any moment change nothing."""
 
 import json
+import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,7 +27,7 @@ def faked(tmp_path, monkeypatch):
     Path("some.yaml").write_text(GOOD)
     monkeypatch.setattr(command.preflight, "check", lambda jobs, folder: "looked at")
 
-    def fake(**arguments):
+    def fake(folder="runs/some", **arguments):
         class Entered(Fake):
             def __enter__(self):
                 return self
@@ -33,7 +35,7 @@ def faked(tmp_path, monkeypatch):
             def __exit__(self, *error):
                 self.left = True
 
-        executor = Entered(Path("runs/some"), **arguments)
+        executor = Entered(Path(folder), **arguments)
         monkeypatch.setattr(command, "local", lambda folder, workers, threads: executor)
         return executor
 
@@ -58,11 +60,79 @@ def test_what_failed_is_told_and_is_the_exit_status(faked, capsys):
     assert "robnas: attack/darts/1/pgd failed: data: there is none; log: runs/some/.pool/log" in capsys.readouterr().err
 
 
-def test_interrupted_it_says_in_a_line_how_to_go_on(faked, capsys):
+def test_interrupted_it_says_in_a_line_how_to_go_on(faked, capsys, monkeypatch):
     faked(stop=3)
     assert command.main(["some.yaml", "--out", "runs/some"]) == 130
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "robnas: stopped; the same command goes on: robnas study some.yaml --out runs/some"
+    faked(stop=3)
+    monkeypatch.setattr(command, "_executor", lambda options, folder, threads: command.local(folder, None, threads))
+    words = ["some.yaml", "--out", "my out", "--executor=ray", "--store", "/s t", "--workers=3"]
+    assert command.main(words) == 130
+    assert shlex.split(capsys.readouterr().err.splitlines()[-1].partition("goes on: ")[2]) == ["robnas", "study", *words]
+
+
+def test_terminated_is_interrupted(faked, capsys):
+    executor, before = faked(), signal.getsignal(signal.SIGTERM)
+    wait = executor.wait
+    executor.wait = lambda: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(5) or wait()
+    assert command.main(["some.yaml"]) == 130
+    assert "stopped; the same command goes on: robnas study some.yaml" in capsys.readouterr().err
+    assert {job["state"] for job in json.loads(Path("runs/some/plan.json").read_text())["jobs"]} == {"waiting"}
+    assert (executor.left, signal.getsignal(signal.SIGTERM)) == (True, before)
+
+
+def test_a_home_is_a_home(faked, monkeypatch):
+    monkeypatch.setenv("HOME", str(Path("home").absolute()))
+    for ran in (30, 0):
+        executor = faked("home/x")
+        assert command.main(["some.yaml", "--out=~/x"]) == 0
+        assert len(executor.ran) == ran
+    assert Path("home/x/plan.json").is_file()
+    assert not Path("~").exists()
+
+
+def test_a_cluster_that_is_not_there_leaves_nothing(faked, monkeypatch):
+    executor = faked()
+
+    def nobody(self):
+        raise UserError("no cluster answers there")
+
+    monkeypatch.setattr(type(executor), "__enter__", nobody)
+    with pytest.raises(UserError, match="no cluster"):
+        command.main(["some.yaml"])
+    assert not Path("runs").exists()
+
+
+def test_a_cell_that_the_study_changes_is_written_anew_where_it_was_edited(faked):
+    Path("cells.yaml").write_text("study: some\nmodels: {deep: {cell: darts, deepen: true}}\ntrainings: {clean: classify.yaml}\n")
+    cell = Path("runs/cells/cells/deep.yaml")
+    for ran in (1, 0):
+        executor = faked("runs/cells")
+        assert command.main(["cells.yaml", "--out=runs/cells"]) == 0
+        assert len(executor.ran) == ran
+        text = cell.read_text()
+    cell.write_text(text.replace("sep_conv_3x3", "skip_connect"))
+    faked("runs/cells")
+    assert command.main(["cells.yaml", "--out=runs/cells"]) == 0
+    assert cell.read_text() == text
+
+
+def test_a_plan_that_cannot_be_read_is_said_with_what_to_do(faked):
+    faked()
+    Path("runs/some").mkdir(parents=True)
+    Path("runs/some/plan.json").write_text("{")
+    with pytest.raises(UserError, match=r"no plan of a study: .*; remove the file, and the same command goes on"):
+        command.main(["some.yaml"])
+
+
+def test_what_is_one_command_is_said(faked, capsys):
+    Path("twice.yaml").write_text("study: some\nmodels: {a: darts, b: darts}\ntrainings: {clean: classify.yaml}\n")
+    said = "1 more is the same command as one of them and done with it, such as train/b/0/clean with train/a/0/clean"
+    faked()
+    assert command.main(["twice.yaml", "--dry-run"]) == command.main(["twice.yaml"]) == 0
+    told = capsys.readouterr()
+    assert (said in told.out, said in told.err) == (True, True)
 
 
 def test_a_folder_is_one_studys_and_one_processes(faked):
@@ -87,6 +157,11 @@ def test_a_folder_is_one_studys_and_one_processes(faked):
         (["some.yaml", "--store", "s3://x"], "--store belongs to --executor ray"),
         (["some.yaml", "--jobs"], "--jobs belongs to --dry-run"),
         (["sme.yaml"], "unknown study 'sme.yaml'"),
+        (["some.yaml", "--dry-run", "--gpus", "0.5"], "--gpus belongs to --executor ray"),
+        (["some.yaml", "--dry-run", "--executor=ray", "--gpus=-1"], r"--gpus: -1.0 is not in \[0, 1\]"),
+        (["some.yaml", "--dry-run", "--executor=ray", "--store=s4://x"], "--store s4://x: "),
+        (["some.yaml", "--out", "some.yaml"], "--out: some.yaml is a file; a study has a folder"),
+        (["some.yaml", "--out", "a #b"], "--out: 'a #b' is 'a' in YAML"),
     ],
 )
 def test_wrong_words_are_one_line_and_leave_nothing(faked, words, said):

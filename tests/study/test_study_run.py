@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,25 @@ def test_a_run_folder_has_one_evaluation_at_a_time(small, tmp_path):
     for ids in fake.together:
         about = [planned[id].folder for id in ids if id.split("/")[-1] in ("pgd", "nes")]
         assert len(set(about)) == len(about)
+
+
+def test_so_it_has_where_two_trainings_are_one_run(tmp_path):
+    models = {name: {"network": "darts", "flags": {"trainer.devices": n}} for n, name in enumerate(("a", "b"), 1)}
+    attacks = {"pgd": {"config": "pgd.yaml", "models": ["a"]}, "nes": {"config": "nes.yaml", "models": ["b"]}}
+    two = study(models=models, searches={}, probes={}, attacks=attacks, trainings={"clean": "classify.yaml"})
+
+    class OneRun(Fake):
+        def wait(self):
+            ended = super().wait()
+            done = jobs.Job("b" * 40, "classify", self.folder)
+            done.start()
+            done.mark_finished()
+            return [(id, replace(outcome, folder=done.folder)) for id, outcome in ended]
+
+    running = Running(graph.plan(two, "some.yaml", tmp_path, ""), tmp_path)
+    running.run(fake := OneRun(tmp_path, slots=4))
+    assert [ids for ids in fake.together if sum("attack" in id for id in ids) > 1] == []
+    assert sorted(fake.ran) == ["attack/a/0/pgd", "attack/b/0/nes", "train/a/0/clean", "train/b/0/clean"]
 
 
 def test_interrupted_at_any_job_it_goes_on(small, tmp_path):

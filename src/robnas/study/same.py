@@ -1,40 +1,45 @@
-"""When two commands are one: the same configs, and flags that say the same in other words or another order."""
+"""When two commands are one: the same configs, and flags that say the same in another order, or what the configs say already."""
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
 
 from robnas.study import layers
+from robnas.study.flag_words import text
 
 
 def key(argv: Sequence[str]) -> str:
-    """Equal where two commands do the same; where it is hard to tell they count as two.
+    """Equal where two commands of the graph do the same; where it is hard to tell they count as two.
 
     A flag that says what the configs say already says nothing, unless a scale has changed their values.
     """
-    asked = layers.asked(tuple(argv[1:]))
-    edits: dict[str, Any] = {}
-    for name, value in asked.edits:
-        edits.pop(name, None)  # the last one counts, where it stands
-        edits[name] = value
-    config = layers.laid(tuple(asked.configs))
-    scaled = "scale" in edits or config.get("scale") is not None
-    inner = {name for name in edits if any(outer in edits for outer in _outer(name))}
-    around = {outer for name in inner for outer in _outer(name)}
-    places = {name: i for i, name in enumerate(edits)}
-    if any(places[outer] > places[name] for name in inner for outer in _outer(name) if outer in places):
+    flags: dict[str, str] = {}
+    others = []
+    for word in argv:
+        name, equals, value = word.partition("=")
+        if name.startswith("--") and equals:
+            flags.pop(name, None)  # the last one counts, where it stands
+            flags[name] = value
+        else:
+            others.append(word)
+    configs = layers.laid(tuple(name for before, name in pairwise(others) if before == "--config"))
+    outer = {name: [before for before in _outer(name) if before in flags] for name in flags}
+    places = {name: i for i, name in enumerate(flags)}
+    if any(places[before] > places[name] for name in flags for before in outer[name]):
         return json.dumps(list(argv))  # a block is replaced after something was said of it
-    said = {n: json.dumps(v, sort_keys=True, default=str) for n, v in edits.items()}
-    if not scaled:
-        said = {n: v for n, v in said.items() if n in inner | around or v != _text(layers.said(config, n, layers))}
-    return json.dumps([argv[0], asked.runs, asked.configs, said], sort_keys=True)
+    if "--scale" not in flags and configs.get("scale") is None:
+        around = {before for all_before in outer.values() for before in all_before}
+        flags = {n: v for n, v in flags.items() if outer[n] or n in around or v != _there(configs, n[2:])}
+    return json.dumps([others, sorted(flags.items())])
+
+
+def _there(config: object, name: str) -> str | None:
+    """What configs say, in the words of a flag."""
+    value = layers.said(config, name, missing=layers)
+    return None if value is layers else text(value)
 
 
 def _outer(name: str) -> list[str]:
-    """ "a.b.c" → "a", "a.b"."""
+    """ "--a.b.c" → "--a", "--a.b"."""
     parts = name.split(".")
     return [".".join(parts[:n]) for n in range(1, len(parts))]
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
