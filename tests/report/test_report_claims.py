@@ -359,10 +359,10 @@ def test_skip_connects_of_variants_are_against_what_they_replace(tmp_path):
 
 def test_how_gaps_change_and_who_is_excepted(study, verdicts):
     slope = Samples(study).of(catalogue()[1]["trojannn_slope"])["digits", "paper"]
-    rows = [f for f in study.select(plugin="trojannn", metric="asr", model="vgg") if f.params["n_neurons"] <= 4]
+    rows = [f for f in study.select(plugin="trojannn", metric="asr", model="nasnet") if f.params["n_neurons"] <= 4]
     x, y = [f.params["n_neurons"] for f in rows], [f.value for f in rows]
     assert len(rows) == 3
-    assert slope.values["VGG"][0] == pytest.approx(np.polyfit(x, y, 1)[0])
+    assert slope.values["NASNet"][0] == pytest.approx(np.polyfit(x, y, 1)[0])
     assert next(v for v in verdicts if v.key == "spread-membership").models == "9 NAS, 7 manual"
     assert next(v for v in verdicts if v.key == "evasion-eps-gap").value < 0
 

@@ -9,10 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robnas.comparison.families import Families, Values, means
+from robnas.statistics import student_two_sided
 
 Floats = NDArray[np.float64]
 ENOUGH = 6
 """Models of a family at least: of five every order has a chance of 1 in 120, but an interval of a τ of five says nothing."""
+
+MOST = 9990
+"""Shuffles."""
+LEAST = 1 / (1 + MOST)
+"""The smallest p."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,8 @@ class Connection:
         models: in families that are large enough. pairs: of measures.
         value: mean τ; 0 where one order says nothing of the other. low, high: interval, models drawn with replacement within families. p:
             two-sided, by shuffles of models within families: of every measure by itself, or of all of `second` together, so that it is
-            known how they hang together (Westfall & Young, 1993). p_margin: that the mean τ is `margin`, from the same resamples as the
-            interval. None where there are too few, and `few` then says so.
+            known how they hang together (Westfall & Young, 1993). p_margin: that the mean τ is `margin`, by Student's distribution and the
+            standard error that resamples give. None where there are too few, and `few` then says so.
     """
 
     models: int
@@ -50,7 +56,7 @@ def connected(
 
     Within families, as any two things in which families differ would be connected otherwise.
 
-    n: resamples, and shuffles.
+    n: resamples, and shuffles; `MOST` of these where none of n is as far.
     """
     pairs = len(first) * (len(first) - 1) // 2 if second is None else len(first) * len(second)
     rows = [means(values) for values in (*first, *(second or ()))]
@@ -68,14 +74,18 @@ def connected(
     if not np.isfinite(seen):
         return Connection(models, pairs, few="too few models with more than one measure")
     drawn = _mean([t[:, rng.integers(0, t.shape[1], (n, t.shape[1]))].swapaxes(0, 1) for t in tables], split)
-    shuffled = _mean([_shuffled(t, None if second is None else split, n, rng) for t in tables], split)
+    as_far, shuffles = 0, 0
+    while shuffles < MOST and not as_far:  # what none of n shuffles reaches is worth more of them, as a study corrects for many tests
+        shuffled = _mean([_shuffled(t, None if second is None else split, n, rng) for t in tables], split)
+        as_far += int((np.abs(shuffled) >= abs(seen) - 1e-12).sum())
+        shuffles += n
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(drawn, [tail, 1 - tail])  # a model drawn twice is a tie with itself, which τ-b leaves out
-    p = (1 + int((np.abs(shuffled) >= abs(seen) - 1e-12).sum())) / (1 + n)
+    p = (1 + as_far) / (1 + shuffles)
     beyond = None
     if margin is not None:
-        sides = [(1 + int((drawn >= margin).sum())) / (1 + n), (1 + int((drawn <= margin).sum())) / (1 + n)]
-        beyond = min(1.0, 2 * min(sides))
+        error, freedom = float(np.nanstd(drawn)), models - len(groups)
+        beyond = max(LEAST, student_two_sided((seen - margin) / error, freedom)) if error > 1e-12 else LEAST if seen != margin else 1.0
     return Connection(models, pairs, float(seen), float(low), float(high), p, beyond)
 
 

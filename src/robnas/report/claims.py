@@ -15,6 +15,7 @@ import yaml
 
 from robnas.common import Common, phi
 from robnas.comparison import Difference, against, alike, connected, difference, least_exchanged, means, spread
+from robnas.comparison.connection import LEAST
 from robnas.report import names
 from robnas.report.collected import Collected, Found
 from robnas.report.paper import fig_04, fig_14
@@ -230,6 +231,7 @@ def _of_connection(claim: Claim, setting: Setting, what: str, sign: int, found: 
     return Verdict(
         *(claim.key, what, setting, sign, found.value, found.low, found.high, "τ", found.p),
         p_short=found.p_margin,
+        least=LEAST,
         matters=TAU,
         models=f"{found.models} models",
         few=_worded(found.few),
