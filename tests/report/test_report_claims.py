@@ -199,7 +199,7 @@ def test_what_so_few_models_cannot_show_is_said_once(tmp_path):
     assert all(v.impossible and v.detectable is None and v.possible > 1 / 126 for v in own)
     told = [text for text in sentences(collected, verdicts) if "is possible" in text]
     assert len(told) == 1
-    assert told[0].startswith("With 5 NAS and 4 manual models no p below 0.")
+    assert told[0].startswith(f"With 5 NAS and 4 manual models no p below {own[0].possible:.2g} after correction over {own[0].tests} tests")
     column = next(e for e in exhibits(verdicts) if e.key == "claims-tests").table
     assert {row[8] for row in column.rows if row[9] == "5 NAS, 4 manual"} == {f"none: no p below {own[0].possible:.2g} is possible"}
     assert not any("four times in five" in text for text in sentences(collected, verdicts))

@@ -127,8 +127,9 @@ def _impossible(verdicts: Sequence[Verdict]) -> str:
     if not lost:
         return ""
     counted = Counter(v.models for v in lost)
-    models = max(counted, key=lambda who: counted[who]).replace(", ", " and ")
-    least = min(v.possible for v in lost if v.possible is not None)
+    most = max(counted, key=lambda who: counted[who])
+    models = most.replace(", ", " and ")
+    least = min(v.possible for v in lost if v.possible is not None and v.models == most)
     text = (
         f"With {models} {'' if models.endswith('models') else 'models '}no p below {least:.2g} after correction over {lost[0].tests} tests"
     )
