@@ -31,6 +31,15 @@ def test_two_names_of_one_network_are_one_training_and_one_attack():
     assert jobs["attack/all/0/both"].argv[1:3] == ["{train/a/0/clean}", "--config"]
 
 
+def test_two_names_of_one_search_are_one_search():
+    searches = {"a": {"config": "darts.yaml", "exhibits": ["§2.1"]}, "b": {"config": "darts.yaml", "exhibits": ["Fig. 15"]}}
+    jobs = plan(searches=searches, models={"own": {"search": "b"}}, trainings={"clean": "classify.yaml"}, attacks={})
+    assert list(jobs) == ["search/a/0", "train/own/0/clean"]
+    assert (jobs["search/a/0"].also, jobs["search/a/0"].exhibits) == (["search/b/0"], ["§2.1", "Fig. 15"])
+    assert jobs["train/own/0/clean"].needs == ["search/a/0"]
+    assert "--model.network={search/a/0}" in jobs["train/own/0/clean"].argv
+
+
 BASE = ["fit", "--config", "trojannn.yaml", "--seed_everything=0"]
 
 

@@ -2,11 +2,14 @@
 
 import math
 import shlex
+from types import SimpleNamespace
 
 import pytest
 
 from robnas.configuration import flags
 from robnas.configuration.reading import read_value
+from robnas.results import Row
+from robnas.runtime import conclusion
 from robnas.study import flag_words
 
 PLAIN = [True, None, 3, 0.5, 1e-05, "8/255", ["1/255", 1.0], {"skip": [1, 2]}, "off", "a,b", "--x", "2024-01-01"]
@@ -32,3 +35,9 @@ def test_a_command_is_shown_as_a_shell_takes_it():
         flag_words.typed(["attack", "{train/darts/0/clean}", "--eps=[1,2]", "my out"])
         == "attack {train/darts/0/clean} '--eps=[1,2]' 'my out'"
     )
+
+
+def test_what_a_training_says_to_do_next_can_be_copied(capsys):
+    conclusion.of_fit(SimpleNamespace(default_root_dir="my runs/classify/1"), Row("accuracy", 0.9, ci=(0.8, 1.0), n=10), ())
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert shlex.split(last) == ["next:", "robnas", "attack", "my runs/classify/1", "--config", "pgd.yaml"]
