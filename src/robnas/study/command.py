@@ -127,8 +127,8 @@ def _check(options: Namespace, folder: Path) -> None:
     if options.executor == "local":
         for flag in ("address", "store", "gpus"):
             require(getattr(options, flag) is None, f"--{'ray-address' if flag == 'address' else flag} belongs to --executor ray")
-    elif options.store is not None:
-        Courier(options.store, folder)
+    elif options.store is not None and options.dry_run:
+        Courier(options.store, folder)  # as the executor does
     require(not folder.exists() or folder.is_dir(), f"--out: {folder} is a file; a study has a folder")
     read = read_value(str(folder))
     require(str(read) == str(folder), f"--out: {str(folder)!r} is {short(read)} in YAML, as which jobs would read it; give it another name")
