@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from robnas.report import names
-from robnas.report.collected import Collected, Published
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table, number
 from robnas.report.paper import forests, table_01, table_02, table_04
 from robnas.report.paper.forests import Drawn, Quantity, Setting
 from robnas.report.paper.variants import in_words
+from robnas.report.published import Published
 
 OF_TABLE_4 = ("asr_most_likely", "asr_least_likely", "backdoor_asr", "backdoor_cad", "membership_auc")
 """Metrics of published.csv, in the order of that table's columns."""

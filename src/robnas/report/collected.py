@@ -9,126 +9,33 @@ What cannot be read is named in `collected.notes` and passed over; it ends nothi
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import cache, cached_property
-from importlib.resources import files
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
-from operator import attrgetter
-from pathlib import Path, PurePath
-from typing import Any, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robnas.errors import unknown
 from robnas.report import names, own
+from robnas.report.found import Found, Note
 from robnas.report.progress import silent
+from robnas.report.published import Published, published
 from robnas.report.reading import read_rows
 from robnas.report.rundirs import RunFolder, read_facts, walk
 from robnas.report.searched import under_searchers
+from robnas.report.selection import FIELDS, agreeing, choice, has
 from robnas.report.settings import in_order
 from robnas.report.superseded import superseded
-from robnas.results import Row, Rows
+from robnas.results import Row
 
 T = TypeVar("T")
-
-
-class Note(NamedTuple):
-    """What was passed over, or read with reserve. where: relative to the study's folder; what: in a line."""
-
-    where: str
-    what: str
-
-
-class Published(NamedTuple):
-    """A value that the paper prints. where: "Table 1"; subject: as printed; model: its name in rows, None where it is a pair of models.
-
-    values: most often one; of Table 3 depth, width, skips. metric: its name, or several parted by "|".
-    """
-
-    where: str
-    subject: str
-    model: str | None
-    family: str
-    dataset: str
-    metric: str
-    values: tuple[float, ...]
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A row where it lies.
-
-    row: as written. folder: that it lies in; place: the same, relative to the study's folder. run: the run folder's facts.
-    model: the architecture, without what was done to its training ("resnet" of "resnet + badnets"), and by its searcher's name ("darts_iii"
-    of "darts_iii-3fa9c1"); treatment: what was done ("badnets", or "").
-    reduced: why it is not at the paper's size ("scale tiny", "Digits"), "" where it is. dataset: in small letters: "digits", "cifar10".
-    """
-
-    row: Row
-    folder: Path
-    place: str
-    run: RunFolder
-    model: str
-    treatment: str
-    reduced: str
-    dataset: str
-
-    @property
-    def value(self) -> float:
-        """NaN where there is none."""
-        return math.nan if self.row.value is None else self.row.value
-
-    @property
-    def low(self) -> float | None:
-        """Lower end of the row's own interval (over inputs); None where there is none or it is infinite."""
-        return self.row.ci[0] if self.row.ci and math.isfinite(self.row.ci[0]) else None
-
-    @property
-    def high(self) -> float | None:
-        """Upper end."""
-        return self.row.ci[1] if self.row.ci and math.isfinite(self.row.ci[1]) else None
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """Arguments of the attack or probe."""
-        return self.row.params
-
-    @property
-    def family(self) -> str:
-        """ "nas", "manual" or "custom"."""
-        return self.row.family
-
-    @property
-    def seed(self) -> int | None:
-        """Of the training; of a search's rows that of the search."""
-        return self.row.search_seed if self.row.kind == "search" else self.row.train_seed
-
-    @property
-    def title(self) -> str:
-        """The model in print."""
-        return names.model(self.model)
-
-    @property
-    def order(self) -> tuple[int, int, str]:
-        """To sort by: families as blocks, the paper's order within."""
-        return names.order(self.model, self.row.family)
-
-    @property
-    def block(self) -> str:
-        """The config's block that asked for it ("pgd_most"), which the file of outcomes is called by; else the plug-in."""
-        return PurePath(self.row.outcomes).stem.rpartition("-")[0].split(".")[0] if self.row.outcomes else self.row.plugin
-
-    def outcomes(self) -> dict[str, NDArray[Any]]:
-        """What happened to each input, or a probe's arrays. Raises UserError where there are none."""
-        return Rows(self.folder / "results.jsonl").read_outcomes(self.row)
 
 
 @dataclass
@@ -210,12 +117,12 @@ class Collected:
         Raises UserError for a field that rows do not have.
         """
         for name in wanted:
-            if name not in _FIELDS:
-                raise unknown("field of rows", name, _FIELDS)
+            if name not in FIELDS:
+                raise unknown("field of rows", name, FIELDS)
         params = dict(wanted.pop("params", {}))
-        tests = {name: _choice(name, value) for name, value in wanted.items()}
-        chosen = self.once(("select", *tests.items()), lambda: self._of_all(tests)) if rows is None else _agreeing(rows, tests)
-        return [found for found in chosen if _has(found.params, params)] if params else list(chosen)
+        tests = {name: choice(name, value) for name, value in wanted.items()}
+        chosen = self.once(("select", *tests.items()), lambda: self._of_all(tests)) if rows is None else agreeing(rows, tests)
+        return [found for found in chosen if has(found.params, params)] if params else list(chosen)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What several exhibits ask for, made where the first does. key: says what; its words are the caller's own. Not to be changed."""
@@ -256,10 +163,10 @@ class Collected:
         """All rows that agree, by the index of the field that has fewest of them."""
         indexed = {name: [self._index[name].get(value, []) for value in choice] for name, choice in tests.items() if name in self._index}
         if not indexed:
-            return _agreeing(self.rows, tests)
+            return agreeing(self.rows, tests)
         fewest = min(indexed, key=lambda name: sum(map(len, indexed[name])))
         own = indexed[fewest][0] if len(indexed[fewest]) == 1 else sorted(chain(*indexed[fewest]))
-        return _agreeing([self.rows[i] for i in own], {name: choice for name, choice in tests.items() if name != fewest})
+        return agreeing([self.rows[i] for i in own], {name: choice for name, choice in tests.items() if name != fewest})
 
     @cached_property
     def _index(self) -> dict[str, dict[str, list[int]]]:
@@ -334,11 +241,6 @@ class Collected:
         self.notes += [Note(where, f"{n} rows that {first} has too: passed over") for first, n in twice.items()]
 
 
-_FIELDS = frozenset({f.name for f in fields(Row)} | {"model", "treatment", "reduced", "seed", "dataset", "block", "place", "title"})
-_OF_ROW = frozenset(f.name for f in fields(Row)) - {"model", "dataset", "value"}
-_BY_PLAIN_NAME = ("plugin", "dataset")
-
-
 def _gone(job: dict[str, Any]) -> dict[str, Any]:
     return {**job, "state": "gone", "error": f"its folder {job['folder']} is not there; the study, started again, makes it anew"}
 
@@ -366,53 +268,9 @@ def _key(row: Row) -> Hashable:
     return row.plugin, row.metric, row.victim, row.attack_seed, row.dataset, in_order(row.params)
 
 
-def _choice(name: str, value: Any) -> tuple[Any, ...]:
-    """The values to look for, each once."""
-    several = list(value) if isinstance(value, (tuple, list, set, frozenset)) else [value]
-    return tuple(dict.fromkeys(names.plain(v) if name in _BY_PLAIN_NAME and isinstance(v, str) else v for v in several))
-
-
-def _agreeing(rows: Iterable[Found], tests: Mapping[str, tuple[Any, ...]]) -> list[Found]:
-    """One test after another, as most rows go at the first."""
-    chosen = list(rows)
-    for name, choice in tests.items():
-        told = attrgetter(f"row.{name}" if name in _OF_ROW else name)
-        if name == "plugin":
-            chosen = [found for found in chosen if names.plain(told(found)) in choice]
-        elif len(choice) == 1:
-            only = choice[0]
-            chosen = [found for found in chosen if told(found) == only]
-        else:
-            chosen = [found for found in chosen if told(found) in choice]
-    return chosen
-
-
-def _has(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    return all(key in params and params[key] == value for key, value in wanted.items())
-
-
 def _reduced(row: Row, run: RunFolder, job: dict[str, Any]) -> str:
     """Why it is not at the paper's size: what was planned so, scaled down, or done on a stand-in for the paper's data."""
     stand_in = names.plain(row.dataset or "") in names.STAND_INS
     why = list(filter(None, (run.reduced, names.data(row.dataset) if stand_in else "")))
     planned = job.get("reduced") and names.plain(row.dataset or "") in names.PAPERS_DATA  # of other data it is the data that were meant
     return ", ".join(why) or ("planned so" if planned else "")
-
-
-@cache
-def published() -> tuple[Published, ...]:
-    """published.csv: every number that the paper prints in Tables 1 to 4."""
-    text = (files("robnas.report") / "published.csv").read_text("utf-8")
-    return tuple(
-        Published(
-            line["where"],
-            line["subject"],
-            names.known(line["subject"]),
-            line["family"],
-            names.plain(line["dataset"]),
-            line["metric"],
-            tuple(float(part) for part in line["value"].split("|")),
-            line["note"],
-        )
-        for line in csv.DictReader(text.splitlines())
-    )

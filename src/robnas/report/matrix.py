@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from robnas.report import names, settings
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table, number
+from robnas.report.found import Found
 from robnas.report.paper.over_seeds import of_each
 
 MOST = 4

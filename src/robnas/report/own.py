@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from robnas.report import names, settings
 
 if TYPE_CHECKING:
-    from robnas.report.collected import Collected, Found
+    from robnas.report.collected import Collected
+    from robnas.report.found import Found
 
 LETTERS = 6
 """Of a network's identity, behind its name."""

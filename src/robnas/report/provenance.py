@@ -9,8 +9,9 @@ from importlib.resources import files
 from typing import Any
 
 from robnas.report import names
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
+from robnas.report.found import Found
 
 MOST = 40
 """Notes of one kind that are shown."""

@@ -14,7 +14,8 @@ import numpy as np
 
 from robnas.comparison import means
 from robnas.report import names
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
+from robnas.report.found import Found
 from robnas.report.paper import thefts
 from robnas.report.paper.over_seeds import Who, who
 from robnas.report.paper.variants import OWN, Variant, nearest, trainings, undefended

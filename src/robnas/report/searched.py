@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from robnas.report import names
 
 if TYPE_CHECKING:
-    from robnas.report.collected import Found
+    from robnas.report.found import Found
 
 VARIANTS = ("darts", "darts_i", "darts_ii", "darts_iii")
 """§5.2: as it is, (i) deeper, (ii) without skip connects, (iii) both."""

@@ -11,8 +11,9 @@ from typing import Any
 
 from robnas._version import __version__
 from robnas.report import against, beyond, claims, claims_table, files, finding, names, paper, provenance
-from robnas.report.collected import Collected, Note
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Exhibit
+from robnas.report.found import Note
 from robnas.report.matrix import matrices
 from robnas.report.page import Page, Section
 from robnas.report.pictures import Picture, Pictures

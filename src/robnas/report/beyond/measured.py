@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from robnas.report import names
 from robnas.report.beyond.titles import EXPLAINED
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
+from robnas.report.found import Found
 from robnas.report.paper import thefts
 from robnas.report.paper.cells_found import of_models
 from robnas.report.paper.over_seeds import Who, who

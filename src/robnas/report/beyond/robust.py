@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from robnas.report import names
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
+from robnas.report.found import Found
 from robnas.report.paper.over_seeds import Who, Worth, over_seeds
 from robnas.report.paper.table_01 import members, twin
 from robnas.report.paper.variants import Variant, in_words, nearest, undefended, variants

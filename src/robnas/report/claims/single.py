@@ -12,7 +12,7 @@ from robnas.comparison import alike
 from robnas.report import names
 from robnas.report.claims.catalogue import Claim
 from robnas.report.claims.families import between, chosen, of_difference
-from robnas.report.collected import Found
+from robnas.report.found import Found
 from robnas.report.paper import fig_04, fig_14
 from robnas.report.samples import HARDENED, Measure, Sample, Samples
 from robnas.report.verdicts import UNMET, Verdict

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from robnas.errors import UserError
 from robnas.report import names, searched
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
+from robnas.report.found import Found
 from robnas.report.paper.over_seeds import Who, who
 from robnas.space import published
 from robnas.space.genotype import Genotype

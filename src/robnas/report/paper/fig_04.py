@@ -11,8 +11,9 @@ import numpy as np
 from robnas.common import Common, Excess, align
 from robnas.errors import UserError
 from robnas.report import names, style
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table, percent
+from robnas.report.found import Found
 from robnas.report.paper import wording
 from robnas.report.paper.forests import Setting
 from robnas.report.paper.over_seeds import who

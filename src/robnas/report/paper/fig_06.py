@@ -2,8 +2,9 @@
 
 import math
 
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Exhibit
+from robnas.report.found import Found
 from robnas.report.paper import over
 from robnas.report.paper.forests import Quantity
 

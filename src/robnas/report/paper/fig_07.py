@@ -1,8 +1,9 @@
 """Fig. 7: backdoors, how often the trigger works (ASR) and what it costs on clean inputs (CAD), model by model."""
 
 from robnas.report import names
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Exhibit
+from robnas.report.found import Found
 from robnas.report.paper import forests
 from robnas.report.paper.fig_08 import neurons
 from robnas.report.paper.forests import WHOLE, Quantity

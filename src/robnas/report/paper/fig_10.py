@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from robnas.errors import UserError
 from robnas.report import names, style
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Exhibit
+from robnas.report.found import Found
 from robnas.report.paper import forests, wording
 from robnas.report.paper.forests import Drawn, Quantity
 from robnas.report.paper.over_seeds import Who, who

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from robnas.errors import UserError
 from robnas.report import names, style
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
+from robnas.report.found import Found
 from robnas.report.paper import wording
 from robnas.report.paper.over_seeds import Who, over_seeds, who
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robnas.report import names, style
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Entry, Exhibit, Table
+from robnas.report.found import Found
 from robnas.report.paper.over_seeds import Who, Worth, crowded, over_seeds, settings, titled
 
 KEY, LABEL, TITLE = "fig-12", "Fig. 12", "Gradient variance before and after training"

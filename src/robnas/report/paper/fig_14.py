@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from robnas.report import names, style
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
+from robnas.report.found import Found
 from robnas.report.paper import wording
 from robnas.report.paper.labels import label
 from robnas.report.paper.over_seeds import Who, Worth, over_seeds, who

@@ -2,8 +2,9 @@
 
 import math
 
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Exhibit
+from robnas.report.found import Found
 from robnas.report.paper import of_variants, thefts
 from robnas.report.paper.forests import Quantity
 from robnas.report.paper.over import Abscissa

@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from robnas.report import names, style
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Entry, Exhibit, Table
+from robnas.report.found import Found
 from robnas.report.paper import forests, wording
 from robnas.report.paper.forests import Quantity, Setting
 from robnas.report.paper.over_seeds import Who, Worth, over_seeds, who

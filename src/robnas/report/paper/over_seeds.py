@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from robnas.report import names
-from robnas.report.collected import Found
 from robnas.report.exhibit import Cell
+from robnas.report.found import Found
 from robnas.report.intervals import BOUNDS, of_seeds, within
 from robnas.report.style import Mark
 

@@ -1,7 +1,8 @@
 """Table 1: test accuracy of every model, beside the paper's."""
 
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Exhibit
+from robnas.report.found import Found
 from robnas.report.paper import forests
 from robnas.report.paper.variants import printed
 from robnas.report.rundirs import RunFolder

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from robnas.report import names
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Exhibit
+from robnas.report.found import Found
 from robnas.report.paper import forests, thefts
 from robnas.report.paper.over_seeds import Who, who
 

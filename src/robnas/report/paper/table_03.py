@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from robnas.report import names
-from robnas.report.collected import Collected, Published
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
 from robnas.report.paper.cells_found import Search, named, searches
+from robnas.report.published import Published
 from robnas.space.facts import RANDOM_CELLS, ranked
 from robnas.space.genotype import Genotype
 

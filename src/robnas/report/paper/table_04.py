@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from robnas.report import names, style
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Cell, Entry, Exhibit, Table
+from robnas.report.found import Found
 from robnas.report.paper import fig_06, fig_07, fig_10, fig_16, table_01, targeted, wording
 from robnas.report.paper.cells_found import searches
 from robnas.report.paper.forests import Drawn, Quantity, Setting

@@ -10,8 +10,9 @@ from typing import Any
 
 from robnas.configuration.files import shipped
 from robnas.configuration.reading import read_file, read_text
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
 from robnas.report.exhibit import Entry, Exhibit, Table
+from robnas.report.found import Found
 from robnas.report.paper.variants import PROTOCOLS
 from robnas.report.settings import radius
 from robnas.units import fraction

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
+from robnas.report.found import Found
 from robnas.report.paper.forests import WHOLE, Quantity
 from robnas.report.paper.variants import printed
 

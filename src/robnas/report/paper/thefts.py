@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
+from robnas.report.found import Found
 from robnas.report.paper.over_seeds import who
 
 BUDGET = 8000

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from robnas.report import names
-from robnas.report.collected import Collected, Found
+from robnas.report.collected import Collected
+from robnas.report.found import Found
 from robnas.report.paper.over_seeds import Who, who
 from robnas.report.settings import in_order, radius
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from robnas.report import names
-from robnas.report.collected import Found
+from robnas.report.found import Found
 from robnas.report.paper.over_seeds import Who, who
 from robnas.report.paper.variants import Variant, in_words
 
