@@ -17,12 +17,13 @@ import numpy as np
 import probe_cloud
 import side_by_side
 from probe_cloud import MIDDLE, PLACED
-from probe_tables import NAMES, of_networks, tables
+from probe_tables import of_networks, tables
 from side_by_side import REPOSITORY, Run
 from table_of_models import KINDS
 
 from robnas.errors import require
 from robnas.models.build import describe
+from robnas.report.names import MODELS
 
 BEGIN, END = "<!-- tables of probes: written by tools/table_of_probes.py -->", "<!-- end of the tables of probes -->"
 PATHS = (("darts", "darts_i", "darts_iii"), ("darts", "darts_ii", "darts_iii"))
@@ -146,7 +147,7 @@ def _names(axes: Any, named: dict[str, Point], groups: dict[str, str], far: dict
     left, right = axes.get_window_extent().x0, axes.get_window_extent().x1
     taken = [(x - 6, x + 6, y) for x, y in at.values()]
     for name, (x, y) in sorted(at.items(), key=lambda item: -item[1][1]):
-        text = NAMES.get(name, name) + (f" (at {far[name][0]:.1f}%)" if name in far else "")
+        text = MODELS.get(name, name) + (f" (at {far[name][0]:.1f}%)" if name in far else "")
         wide = 7.2 * len(text) / pixel * 0.88
         for shift in sorted(range(-84, 85, 7), key=abs):
             sides = [(x + 9, x + 9 + wide, "left"), (x - 9 - wide, x - 9, "right")]
