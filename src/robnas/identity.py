@@ -48,7 +48,7 @@ IGNORED: dict[str, str] = {
 }
 """Key of a resolved configuration (dotted, `*` allowed) → why it does not affect the result. Everything else does."""
 
-_OURS = ("robnas", "torch", "torchvision", "torchmetrics", "lightning")
+OURS = ("robnas", "torch", "torchvision", "torchmetrics", "lightning")
 _STANDARD = sys.stdlib_module_names | {"builtins"}
 
 
@@ -69,7 +69,7 @@ def identity_of(config: Mapping[str, Any], upstream: Iterable[str] = (), foreign
 def upstream_of(config: Any) -> dict[str, str]:
     """The run folders that a configuration names → their jobs' identities."""
     found = {}
-    for text in _texts(config):
+    for text in texts(config):
         if (job := job_at(text)) is not None:
             found[text] = job.identity
     return found
@@ -84,15 +84,16 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts(value: Any) -> Iterator[str]:
+    """All texts within plain values."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for v in value.values():
-            yield from _texts(v)
+            yield from texts(v)
     elif isinstance(value, (list, tuple)):
         for v in value:
-            yield from _texts(v)
+            yield from texts(v)
 
 
 def _counted(value: Any, key: str) -> Any:
@@ -129,7 +130,7 @@ def _content(text: str) -> Any:
 def _foreign_source(class_path: str) -> str | None:
     """Distribution, version and digest of the source of a class that is not ours; None where it is, or where there is no such module."""
     module = class_path.partition(".")[0]
-    if module in _OURS or module in _STANDARD:
+    if module in OURS or module in _STANDARD:
         return None
     from robnas.source import source_digest
 

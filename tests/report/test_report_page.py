@@ -13,10 +13,11 @@ from robnas.identity import identity_of
 from robnas.report import exhibit as exhibits
 from robnas.report import provenance
 from robnas.report.collected import Collected
+from robnas.report.columns import Column, choose
 from robnas.report.compare import changes, compare
 from robnas.report.exhibit import Cell, Exhibit, Table
 from robnas.report.files import Written, as_csv, as_tex, tex
-from robnas.report.matrix import Column, choose, matrices
+from robnas.report.matrix import matrices
 from robnas.report.page import Page, Section, entry_shown, render, scale
 from robnas.report.provenance import run_folders
 from robnas.report.sections import facts

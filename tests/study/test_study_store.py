@@ -8,7 +8,8 @@ import pytest
 
 from robnas.errors import UserError
 from robnas.results import Row, Rows
-from robnas.study.store import LostError, Replica, Store
+from robnas.study.replica import Replica
+from robnas.study.store import LostError, Store
 
 NAME = "classify/0123456789ab"
 
@@ -216,11 +217,11 @@ def test_no_path_leads_out_of_a_run_folder(nodes, store):
     fill(a, x="1")
     a.push(NAME)
     (push,) = store.fs.ls(f"{store.root}/{NAME}/pushes", detail=False)
-    from robnas.study.store import _checked, _sealed
+    from robnas.study.store import checked, sealed
 
-    inner = _checked(store.fs.cat_file(push))
+    inner = checked(store.fs.cat_file(push))
     inner["files"]["../../../out"] = inner["files"].pop("x")
-    store.fs.pipe_file(push, _sealed(inner))
+    store.fs.pipe_file(push, sealed(inner))
     assert not b.fetch(NAME)
     assert not (b.root.parent / "out").exists()
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from robnas import jobs
 from robnas.errors import require
-from robnas.study.store import Replica, Store
+from robnas.study.replica import Replica
+from robnas.study.store import Store
 
 SHIPPED = 4 << 20
 """Bytes of a file that a command names, such as a config of the user's own, up to which it goes to the node with the command."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from robnas import plugins
 from robnas.configuration import naming
+from robnas.identity import OURS, texts
 from robnas.source import source_digest
 
 _FILE_AND_CLASS = re.compile(r"([^\n:]+\.py):\w+")
@@ -21,7 +22,7 @@ def classes(config: Mapping[str, Any]) -> dict[str, str]:
     for name, group in sorted(_named(config, ()), key=str):
         path = name if "." in name else _plugin(name, group)
         module = path.partition(".")[0]
-        if module and module not in ("robnas", "torch", "lightning", "torchvision", "torchmetrics"):
+        if module and module not in OURS:
             try:
                 digest = source_digest(module)
             except (ImportError, ValueError):
@@ -33,14 +34,7 @@ def classes(config: Mapping[str, Any]) -> dict[str, str]:
 
 def files(config: Any) -> Iterator[Path]:
     """That the config's values name."""
-    if isinstance(config, Mapping):
-        for value in config.values():
-            yield from files(value)
-    elif isinstance(config, list | tuple):
-        for value in config:
-            yield from files(value)
-    elif isinstance(config, str) and (path := file_of(config)) is not None:
-        yield path
+    return (path for text in texts(config) if (path := file_of(text)) is not None)
 
 
 def file_of(value: str) -> Path | None:

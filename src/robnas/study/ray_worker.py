@@ -19,7 +19,8 @@ from robnas import jobs, locks
 from robnas._version import __version__
 from robnas.errors import UserError
 from robnas.study import worker
-from robnas.study.store import TRIES, Replica, Store
+from robnas.study.replica import Replica
+from robnas.study.store import TRIES, Store
 
 WORKSPACES = "robnas-ray"
 """Folder below the node's temporary one (`ROBNAS_SCRATCH`, else the system's) in which its workers keep what they fetch from a store."""
