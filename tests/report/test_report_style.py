@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from robnas.report import style
-from robnas.report.style import Line, Mark
+from robnas.report import curves, style
+from robnas.report.curves import Line
+from robnas.report.style import Mark
 
 
 def markers(axes):
@@ -34,7 +35,7 @@ def test_names_are_drawn_as_they_are():
     strange = r"a$\frac{$<script>"
     style.forest(axes[0, 0], [Mark(strange, "custom", 0.5)], "ASR")
     style.title(axes[0, 0], strange)
-    style.curves(axes[0, 1], [Line(strange, "custom", (1, 2), (Mark(strange, "custom", 0.5), Mark(strange, "custom", 0.6)))], "x", "y")
+    curves.draw(axes[0, 1], [Line(strange, "custom", (1, 2), (Mark(strange, "custom", 0.5), Mark(strange, "custom", 0.6)))], "x", "y")
     figure.draw_without_rendering()  # matplotlib would raise at half a formula
 
 
@@ -42,7 +43,7 @@ def test_curves_rank_models_where_they_are_farthest_apart():
     _, axes = style.grid(1, 1, 3.0)
     values = {"darts": (0.1, 0.9, 1.0), "enas": (0.2, 0.2, 1.0), "resnet": (0.1, None, 1.0)}
     lines = [Line(name, "nas", (1, 2, 3), tuple(Mark(name, "nas", v) for v in own)) for name, own in values.items()]
-    style.curves(axes[0, 0], lines, "x", "y", "{:.0%}".format)
+    curves.draw(axes[0, 0], lines, "x", "y", "{:.0%}".format)
     said = [text.get_text() for text in axes[0, 0].texts]
     assert said == ["at 1", "20%  ENAS", "10%  DARTS", "10%  ResNet"]  # 2 has more spread, but not all models
 
@@ -51,7 +52,7 @@ def test_curves_rank_models_where_they_are_farthest_apart():
 def test_many_curves_have_the_mean_of_a_family_in_place_of_intervals(n, intervals):
     _, axes = style.grid(1, 1, 3.0)
     lines = [Line(str(k), "nas", (1.0,), (Mark(str(k), "nas", 0.5 + 0.1 * k, 0.4, 0.6),)) for k in range(n)]
-    style.curves(axes[0, 0], lines, "x", "y")
+    curves.draw(axes[0, 0], lines, "x", "y")
     bars = [line for line in axes[0, 0].lines if len(line.get_xdata()) == 2]
     assert len(bars) == intervals
     thick = [line for line in axes[0, 0].lines if line.get_linewidth() > 2]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from robnas.report import names, style
+from robnas.report import curves, names, style
 from robnas.report.collected import Collected
 from robnas.report.exhibit import Entry, Exhibit, Table
 from robnas.report.found import Found
@@ -76,11 +76,11 @@ class Sweep:
         chosen = self.worth if setting is None else {setting: self.worth.get(setting, {})}
         return sorted({x for models in chosen.values() for own in models.values() for x in own})
 
-    def line(self, setting: Setting, one: Who) -> style.Line:
+    def line(self, setting: Setting, one: Who) -> curves.Line:
         """Of a model."""
         own = self.worth[setting][one]
         marks = tuple(style.Mark(one.title, one.family, w.value, w.low, w.high, w.each) for w in own.values())
-        return style.Line(one.title, one.family, tuple(own), marks)
+        return curves.Line(one.title, one.family, tuple(own), marks)
 
     def runs(self, setting: Setting, one: Who, x: float) -> tuple[str, ...]:
         """Places of the run folders of a number."""
@@ -150,7 +150,7 @@ def _panel(axes: Any, s: Sweep, setting: Setting) -> None:
     if s.quantity.limits:
         axes.set_ylim(*s.quantity.limits)
     lines = [s.line(setting, one) for one in s.worth[setting]]
-    style.curves(axes, lines, s.over.name, s.quantity.axis, "{:.1%}".format if s.quantity.share else "{:.3f}".format, s.over.shown)
+    curves.draw(axes, lines, s.over.name, s.quantity.axis, "{:.1%}".format if s.quantity.share else "{:.3f}".format, s.over.shown)
     if s.quantity.guide is not None:
         axes.axhline(s.quantity.guide, color=style.FAINT, linewidth=0.8, linestyle=":")
     if s.quantity.share:
