@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy
 from robnas.copies import evaluation_copy
 from robnas.models.build import build, describe
 from robnas.probes.gradient_variance import gradient_variance
-from robnas.results import versions
+from robnas.provenance import versions
 
 MODELS = ("darts", "enas", "resnet")
 SHAPE = (3, 16, 16)

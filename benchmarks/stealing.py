@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from robnas.attacks.stealing import Knockoff, Oracle, Pool
 from robnas.attacks.stealing.ledger import Ledger
 from robnas.data.base import Images
-from robnas.results import versions
+from robnas.provenance import versions
 
 POOLS = (1_000, 10_000, 50_000)
 CLASSES = 10

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from robnas.errors import UserError
-from robnas.results import Row, Rows, init_arguments, outcomes_name
+from robnas.provenance import init_arguments, outcomes_name
+from robnas.results import Row, Rows
 
 FIELDS = [
     *("job", "study", "dataset", "model", "family", "victim", "search_seed", "train_seed", "attack_seed", "kind", "plugin", "protocol"),

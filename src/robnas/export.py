@@ -33,7 +33,8 @@ def export(run: str, out: Path, checkpoint: str = "last", overwrite: bool = Fals
     from robnas.models.build import ARCHITECTURE
     from robnas.models.card import card
     from robnas.models.load import from_checkpoint
-    from robnas.results import Rows, versions
+    from robnas.provenance import versions
+    from robnas.results import Rows
     from robnas.runtime import evaluated_config, run_folder
 
     out = _resolved(out)

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robnas import collectives, results
+from robnas import collectives, provenance
 from robnas.attacks import masking_rows, summary
 from robnas.attacks.collected import Collected
 from robnas.attacks.noticed import doubts, together
@@ -101,7 +101,7 @@ class Attack(Callback):
 
     def arguments(self) -> dict[str, Any]:
         """What the attack was built with, as its rows say it."""
-        return results.init_arguments(self, Attack)
+        return provenance.init_arguments(self, Attack)
 
     # Lightning's hooks
 
@@ -128,7 +128,7 @@ class Attack(Callback):
 
     def _attack(self, trainer: Trainer, x: Tensor, y: Tensor, index: Tensor) -> None:
         """Some inputs of this rank, unless a killed command was through with them. What was found is kept until the epoch ends."""
-        seed = results.of_trainer(trainer)[1].get("attack_seed") or 0
+        seed = provenance.of_trainer(trainer)[1].get("attack_seed") or 0
         file = self._unfinished.file(x, y, index)
         if (kept := self._unfinished.load(file)) is not None:
             found, noticed = kept
@@ -183,13 +183,13 @@ class Attack(Callback):
         vars(self).pop("_victim", None)
 
     def _rows(self, trainer: Trainer, part: Part, outcomes: Outcomes, seconds: float) -> tuple[Row, ...]:
-        store, origin = results.of_trainer(trainer)
+        store, origin = provenance.of_trainer(trainer)
         attack = part.attack
         params = attack.arguments() | part.more
         if getattr(trainer, "limit_test_batches", 1.0) != 1.0:  # another measurement than that of the whole test set
             params["inputs"] = len(outcomes["index"])
         common: dict[str, Any] = {"attack_seed": 0, "victim": self._victim.digest} | origin
-        where = results.outcomes_name(part.name, params, *(common.get(k) for k in ("job", "victim", "attack_seed", "dataset")))
+        where = provenance.outcomes_name(part.name, params, *(common.get(k) for k in ("job", "victim", "attack_seed", "dataset")))
         common |= {
             "kind": "attack",
             "plugin": type(attack).__name__.lower(),
@@ -234,7 +234,7 @@ def _attacks(trainer: Trainer) -> list[Attack]:
 
 def _hold_against_each_other(trainer: Trainer, attacks: list[Attack]) -> None:
     """Masking checks, once all attacks are through: of every evasion of these victims that the store knows, older ones too."""
-    store, _ = results.of_trainer(trainer)
+    store, _ = provenance.of_trainer(trainer)
     victims = {masking_rows.origin(row) for attack in attacks for row in attack.rows if masking_rows.applicable(row)}
     if victims:
         said = collectives.from_first(lambda: masking_rows.bring_up_to_date(store, victims))

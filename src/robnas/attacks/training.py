@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robnas import results
+from robnas import provenance, results
 from robnas.attacks.callback import Attack, Number, Outcomes
 from robnas.attacks.victim import Victim
 from robnas.copies import digest, evaluation_copy
@@ -85,10 +85,10 @@ class TrainingAttack(Attack):
     def after_training(self, trainer: Trainer, model: LightningModule, tested: FinalTest) -> None:
         """Rows of what was measured. Called by the run once training and the final test are through."""
         numbers, outcomes = self.measure(trainer, model, tested)
-        store, origin = results.of_trainer(trainer)
+        store, origin = provenance.of_trainer(trainer)
         common: dict[str, Any] = {**origin, "victim": digest(evaluation_copy(model)), "attack_seed": origin.get("train_seed")}
         common |= {"kind": self.kind, "plugin": type(self).__name__.lower(), "params": self.arguments(), "access": self.access}
-        where = results.outcomes_name(self.name, self.arguments(), *(common.get(k) for k in ("job", "victim", "attack_seed", "dataset")))
+        where = provenance.outcomes_name(self.name, self.arguments(), *(common.get(k) for k in ("job", "victim", "attack_seed", "dataset")))
         if trainer.is_global_zero and outcomes is not None:
             common["outcomes"] = store.write_outcomes(where, outcomes)
         self.rows = tuple(Row(metric=metric, **number._asdict(), **common) for metric, number in numbers.items())

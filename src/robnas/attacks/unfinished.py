@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robnas import atomic, results
+from robnas import atomic, provenance
 
 Found = dict[str, tuple[dict[str, NDArray[Any]], float]]
 """By part of the attack: its outcomes per input, and seconds."""
@@ -34,9 +34,10 @@ class Unfinished:
     @classmethod
     def of(cls, trainer: Any, name: str, params: Mapping[str, Any], victim: str) -> Unfinished:
         """Of one attack on one victim in a trainer's test loop."""
-        store, origin = results.of_trainer(trainer)
+        store, origin = provenance.of_trainer(trainer)
         same = [origin.get(k) for k in ("job", "attack_seed", "dataset")]
-        return cls(store.path.parent / "outcomes" / f"{results.outcomes_name(name, params, victim, results.versions(), *same)}.unfinished")
+        mark = provenance.outcomes_name(name, params, victim, provenance.versions(), *same)
+        return cls(store.path.parent / "outcomes" / f"{mark}.unfinished")
 
     def file(self, x: Tensor, y: Tensor, index: Tensor) -> Path:
         """Where the outcomes of these inputs are, if they are."""

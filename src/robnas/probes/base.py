@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from robnas import batch_norm, collectives, results, seeds
+from robnas import batch_norm, collectives, provenance, seeds
 from robnas.copies import digest, evaluation_copy
 from robnas.data.base import ImageData, as_float
 from robnas.errors import UserError, require, unknown
@@ -162,11 +162,11 @@ class Probe(Callback):
             found, n = self.find(trainer, model, pl_module.device)
         seconds = round(time.perf_counter() - begin, 3)
         at = f"epoch_{trainer.current_epoch}" if hook == "epoch_end" else hook
-        store, origin = results.of_trainer(trainer)
+        store, origin = provenance.of_trainer(trainer)
         common: dict[str, Any] = {"victim": named} | origin | {"kind": "probe", "plugin": type(self).__name__.lower()}
-        common |= {"params": results.init_arguments(self, Probe) | {"at": at}, "seconds": seconds}
+        common |= {"params": provenance.init_arguments(self, Probe) | {"at": at}, "seconds": seconds}
         if found.arrays:
-            where = results.outcomes_name(f"{self.name}-{at}", common["params"], *(common.get(k) for k in ("job", "victim", "dataset")))
+            where = provenance.outcomes_name(f"{self.name}-{at}", common["params"], *(common.get(k) for k in ("job", "victim", "dataset")))
             common["outcomes"] = store.write_outcomes(where, found.arrays, folder="figures")
         rows = tuple(_row(metric, number, n, common) for metric, number in found.numbers.items())
         store.write(rows)

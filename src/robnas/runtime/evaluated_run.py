@@ -11,7 +11,7 @@ from robnas import atomic, jobs, plugins
 from robnas.attacks.training import TrainingAttack
 from robnas.errors import UserError
 from robnas.identity import file_digest
-from robnas.results import versions
+from robnas.provenance import versions
 from robnas.runtime import run_folder
 from robnas.runtime.run_folder import Run
 

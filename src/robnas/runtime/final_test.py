@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from robnas import results
+from robnas import provenance
 from robnas.attacks.base import Attack
 from robnas.attacks.training import TrainingAttack
 from robnas.copies import digest, evaluation_copy
@@ -44,14 +44,14 @@ def final_test(trainer: Trainer, model: LightningModule, datamodule: LightningDa
         return None
     n = len(datamodule.test_set.y)  # type: ignore[union-attr]
     hits = round(float(trainer.callback_metrics["test/accuracy"]) * n)
-    origin = results.of_trainer(trainer)[1]
+    origin = provenance.of_trainer(trainer)[1]
     found: dict[str, Any] = {"metric": "accuracy", "value": hits / n, "n": n, "ci": wilson(hits, n), "ci_method": "wilson"}
     share = getattr(datamodule, "members", 1.0)
     params = getattr(model, "row_params", {}) | ({"members": share} if share < 1 else {})
     common = {**origin, "kind": "train", "params": params, "victim": digest(evaluation_copy(model))}
     answers = each.found()
     if trainer.is_global_zero and len(answers.index):
-        name = results.outcomes_name("accuracy", params, *(common.get(key) for key in ("job", "victim", "dataset")))
+        name = provenance.outcomes_name("accuracy", params, *(common.get(key) for key in ("job", "victim", "dataset")))
         found["outcomes"] = trainer.rows.write_outcomes(name, {k: getattr(answers, k) for k in ("index", "prediction", "label")})
     row = Row(**common, plugin="accuracy", **found)
     if trainer.is_global_zero:

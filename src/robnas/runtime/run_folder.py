@@ -18,7 +18,7 @@ from robnas.errors import UserError
 from robnas.identity import file_digest, identity_of, upstream_of
 from robnas.jobs import Job
 from robnas.models.build import GROUP
-from robnas.results import versions
+from robnas.provenance import versions
 from robnas.runtime import checkpoints, loggers
 from robnas.source import source_digest
 from robnas.space.genotype import Genotype

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor
 
-from robnas import collectives, results, seeds
+from robnas import collectives, provenance, seeds
 from robnas.attacks.base import Attack, Evasion
 from robnas.attacks.goal import Goal
 from robnas.attacks.pgd import PGD
@@ -238,7 +238,7 @@ class AdversarialClassifier(Classifier):
     @property
     def row_params(self) -> dict[str, Any]:
         """How it was trained, in plain values: for rows and checkpoints."""
-        attack = results.init_arguments(self.attack, Attack)
+        attack = provenance.init_arguments(self.attack, Attack)
         own = {"beta": self.beta} if self.method == "trades" else {"replays": self.replays} if self.method == "free" else {}
         return {"method": self.method, "attack": type(self.attack).__name__.lower()} | attack | own
 

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from robnas import atomic, results
+from robnas import atomic, provenance
 from robnas.search.base import Relaxed
 from robnas.search.summary import SHAPE, line
 from robnas.space.genotype import Genotype
@@ -130,7 +130,7 @@ class Chronicle(Callback):
             genotype = search.searcher.derive()
             self.write(folder)
             atomic.write(folder / "genotype.yaml", genotype.to_yaml())
-            rows, origin = results.of_trainer(trainer)
+            rows, origin = provenance.of_trainer(trainer)
             rows.write(rows_of(search, genotype, epochs, self.seconds, origin))
             for picture in draw_search(folder / "figures", sorted(self.history), self.weights(), search, genotype):
                 _show(trainer, picture.stem, picture)

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from robnas import results
+from robnas import provenance
 from robnas.attacks.callback import Number
 from robnas.attacks.training import FinalTest
 from robnas.errors import UserError, require
@@ -46,7 +46,7 @@ def drop(trainer: Any, clean: str, tested: FinalTest) -> tuple[Number | None, Fi
 
 def differences(trainer: Any, folder: Path) -> tuple[str, ...]:
     """("other train_seed", …)"""
-    mine = results.of_trainer(trainer)[1] | {"epochs": trainer.max_epochs}
+    mine = provenance.of_trainer(trainer)[1] | {"epochs": trainer.max_epochs}
     mine["model"] = str(mine["model"]).partition(OF)[0]  # that its own training was attacked is what is measured
     theirs = next(vars(row) for row in Rows(folder / "results.jsonl").read() if row.kind == "train" and row.metric == "accuracy")
     theirs = {**theirs, "epochs": _epochs(folder)}
