@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from laid_runs import lay
 from robnas.__main__ import main
 from robnas.errors import UserError
-from robnas.identity import identity_of
 from robnas.report import exhibit as exhibits
 from robnas.report import provenance
 from robnas.report.collected import Collected
 from robnas.report.columns import Column, choose
-from robnas.report.compare import changes, compare
 from robnas.report.exhibit import Cell, Exhibit, Table
 from robnas.report.files import Written, as_csv, as_tex, tex
 from robnas.report.matrix import matrices
@@ -22,28 +21,9 @@ from robnas.report.page import Page, Section, entry_shown, render, scale
 from robnas.report.provenance import run_folders
 from robnas.report.sections import facts
 from robnas.report.to_wandb import event
-from robnas.results import Row, Rows
 from robnas.statistics import student
 
 EVIL = '<script>alert("1")</script>&'
-
-
-def lay(root: Path, model: str, asr: float, family: str = "nas", seed: int = 0, experiment: str = "classify", **more: object) -> Path:
-    """A run folder with a training's row and an attack's."""
-    job = identity_of({"of": [model, seed]})[:12]
-    folder = root / experiment / job
-    same = {"job": job, "dataset": "Digits", "model": model, "family": family, "train_seed": seed, "protocol": "sound", **more}
-    attack = {"kind": "attack", "plugin": "pgd", "params": {"eps": 8 / 255, "goal": "untargeted"}, "access": "white", "attack_seed": 0}
-    Rows(folder / "results.jsonl").write(
-        [
-            Row("accuracy", 0.98, n=100, ci=(0.93, 0.99), kind="train", plugin="accuracy", **same),
-            Row("asr", asr, n=100, ci=(asr - 0.1, asr + 0.1), **attack, **same),
-        ]
-    )
-    command = ["robnas", "fit", "--config", "classify.yaml", f"--model.network={model}"]
-    (folder / "job.json").write_text(json.dumps({"identity": job + "0" * 28, "state": "finished", "command": command}))
-    (folder / "config.yaml").write_text("scale: tiny\n")
-    return folder
 
 
 def column(matrix: Exhibit, beginning: str) -> dict[str, object]:
@@ -272,23 +252,6 @@ def test_csv_and_tex_say_what_the_table_says() -> None:
     assert tex("a\\b") == r"a\textbackslash{}b"
 
 
-def test_two_studies_side_by_side(tmp_path: Path) -> None:
-    for name, asr in (("a", 0.2), ("b", 0.8)):
-        lay(tmp_path / name, "darts", asr)
-        lay(tmp_path / name, "resnet", 0.5, "manual")
-    lay(tmp_path / "b", "vgg", 0.5, "manual")
-    first, second = (Collected.read(tmp_path / name) for name in "ab")
-    table = changes(matrices(first)[0], matrices(second)[0], "a", "b").table
-    assert table is not None
-    assert (table.rows[0][0], table.rows[0][-1]) == ("DARTS", "apart")
-    assert isinstance(table.rows[0][5], Cell)
-    assert table.rows[0][5].value == pytest.approx(60)
-    assert {row[-1] for row in table.rows[1:]} == {"equal"}
-    written, _ = compare(first, second)
-    assert written == tmp_path / "b" / "against-a.html"
-    assert "Only b has models VGG." in written.read_text()
-
-
 def test_two_damaged_folders_are_compared_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The second has HTML for names, foreign files, cut and null rows, settings of no known kind; a bug in one exhibit is said."""
     lay(tmp_path / "a", "darts", 0.2)
@@ -324,18 +287,6 @@ def test_two_damaged_folders_are_compared_all_the_same(tmp_path: Path, capsys: p
     assert EVIL not in text
     assert "flags are no texts; passed over" in text
     assert EVIL not in (folder.parent.parent / "report.html").read_text()
-
-
-def test_a_bug_in_one_exhibit_ends_no_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in "ab":
-        lay(tmp_path / name, "darts", 0.2)
-
-    def fails(collected: Collected) -> list[Exhibit]:
-        raise TypeError("of no kind")
-
-    monkeypatch.setattr("robnas.report.compare.matrices", fails)
-    written, _ = compare(*(Collected.read(tmp_path / name) for name in "ab"))
-    assert "a: matrix: could not be made: TypeError: of no kind" in written.read_text()
 
 
 def test_jobs_whose_folders_are_gone_are_not_done(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,6 +70,17 @@ def choose(count: Mapping[Column, Collection[object]]) -> tuple[list[Column], di
         order = {metric: i for i, metric in enumerate(MEASURES)}
         chosen += [c for s in kept for c in sorted(there, key=lambda c: order.get(c.metric, 9)) if c.setting == s]
     return chosen, more
+
+
+def by_size(columns: Iterable[Column]) -> list[Column]:
+    """In the order of the matrix: attack by attack, by goal, by size."""
+    order = {metric: i for i, metric in enumerate(MEASURES)}
+
+    def place(column: Column) -> tuple[object, ...]:
+        goal = settings.by_goal(settings.goal(column.setting))
+        return _place(column.plugin), goal, settings.size(column.setting), column.setting, order.get(column.metric, 9)
+
+    return sorted(columns, key=place)
 
 
 def middle(ordered: Sequence[str], models: Mapping[str, int]) -> str:

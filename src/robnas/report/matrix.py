@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from robnas.report import names, settings
 from robnas.report.collected import Collected
@@ -15,31 +16,54 @@ from robnas.report.paper.over_seeds import of_each
 
 REDUCED = "† at reduced size: shows that it runs, not what the paper's models would do. "
 HARDENED = ", adversarially trained"
+CLEAN = "clean, %"
 PROTOCOLS = ("sound", "paper", "artifact", "custom")
 """In this order."""
 
 
+Pair = tuple[str, str]
+"""A model and its family."""
+
+
+class Group(NamedTuple):
+    """Rows under one data set and protocol.
+
+    Args:
+        attacks: what the matrix shows.
+        trained: of trainings, for size and clean accuracy.
+        measured: clean accuracies that attacks wrote; they stand in for a model that was not trained here.
+    """
+
+    attacks: Sequence[Found]
+    trained: Sequence[Found]
+    measured: Sequence[Found]
+
+
 def matrices(collected: Collected) -> list[Exhibit]:
     """One exhibit for each data set and protocol that was attacked under; a study of one has one."""
-    groups = _by_setting(found for found in collected.select(kind="attack") if found.model and _counts(found))
+    found = groups(collected)
+    return [exhibit(collected, group, *where, alone=len(found) == 1) for where, group in found.items()]
+
+
+def groups(collected: Collected) -> dict[tuple[str, str], Group]:
+    """(data set, protocol) → its rows, in the order of the page."""
+    attacks = _by_setting(found for found in collected.select(kind="attack") if found.model and _counts(found))
     measured = _by_setting(collected.select(metric="clean_accuracy", kind="attack"))
     ranks = {name: i for i, name in enumerate(PROTOCOLS)}
-    ordered = sorted(groups, key=lambda pair: (pair[0], ranks.get(pair[1], len(ranks))))
-    return [exhibit(collected, groups[pair], *pair, measured.get(pair, ()), alone=len(groups) == 1) for pair in ordered]
+    ordered = sorted(attacks, key=lambda where: (where[0], ranks.get(where[1], len(ranks))))
+    return {where: Group(attacks[where], collected.select(dataset=where[0], kind="train"), measured.get(where, ())) for where in ordered}
 
 
 def _by_setting(rows: Iterable[Found]) -> dict[tuple[str, str], list[Found]]:
-    groups: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    out: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for found in rows:
-        groups[found.dataset, found.row.protocol].append(found)
-    return groups
+        out[found.dataset, found.row.protocol].append(found)
+    return out
 
 
-def exhibit(
-    collected: Collected, attacks: Sequence[Found], dataset: str, protocol: str, measured: Sequence[Found], alone: bool = True
-) -> Exhibit:
-    """The matrix of one data set and protocol. attacks: its rows; measured: rows of clean accuracy that attacks wrote."""
-    table, more = of_attacks(collected, attacks, collected.select(dataset=dataset, kind="train"), measured)
+def exhibit(collected: Collected, group: Group, dataset: str, protocol: str, alone: bool = True) -> Exhibit:
+    """The matrix of one data set and protocol."""
+    table, more = of_attacks(collected, group)
     several_of = ", ".join(f"{names.plugin(plugin)} (of {n})" for plugin, n in more.items())
     several = any("seeds" in entry.note for row in table.rows for entry in row if isinstance(entry, Cell))
     caption = (
@@ -63,35 +87,20 @@ def exhibit(
     return Exhibit(f"matrix-{dataset or 'data'}-{protocol}", "", "Models × attacks" if alone else where, f"{where}. {caption}", table=table)
 
 
-def of_attacks(
-    collected: Collected, attacks: Sequence[Found], trained: Sequence[Found], measured: Sequence[Found] = ()
-) -> tuple[Table, dict[str, int]]:
-    """The table, and the attacks of which it has but the setting in the middle, of how many.
-
-    trained: rows of training, for size and clean accuracy.
-
-    measured: clean accuracies that attacks wrote; they stand in for a model that was not trained here.
-    """
-    placed = [(column_of(collected, found), attacked(collected, found), found) for found in attacks]
-    count: dict[Column, set[tuple[str, str]]] = defaultdict(set)
-    for column, model, _ in placed:  # a few that were hardened, and attacked at one ε alone, do not choose it
-        count[column] |= {model} if not model[0].endswith(HARDENED) else set()
-    chosen, more = choose(count)
-    by_column: dict[Column, dict[tuple[str, str], list[Found]]] = {column: defaultdict(list) for column in chosen}
-    for column, model, found in placed:
-        if column in by_column:
-            by_column[column][model].append(found)
-    models = sorted({pair for cells in by_column.values() for pair in cells}, key=_order)
-    mine = _own(attacks, trained)
-    clean, size = _by_model(mine, "accuracy"), _by_model(mine, "parameters")
-    untrained = _most_inputs([found for found in measured if who(found) not in clean])
+def of_attacks(collected: Collected, group: Group) -> tuple[Table, dict[str, int]]:
+    """The table, and the attacks of which it has but the setting in the middle, of how many."""
+    cells = by_column(collected, group)
+    # a few that were hardened, and attacked at one ε alone, do not choose it
+    chosen, more = choose({column: {model for model in by_model if not model[0].endswith(HARDENED)} for column, by_model in cells.items()})
+    models = sorted({pair for column in chosen for pair in cells[column]}, key=order)
+    size, accuracy = sizes(group), clean(group)
     facts: dict[str, list[Entry]] = {
-        "parameters": [cell(size[pair], "parameters") for pair in models],
-        "clean, %": [cell(clean[pair], "accuracy") or cell(untrained.get(pair, ()), "accuracy") for pair in models],
+        "parameters": [cell(size.get(pair, ()), "parameters") for pair in models],
+        CLEAN: [cell(accuracy.get(pair, ()), "accuracy") for pair in models],
     }
     about = {
         "parameters": "trainable parameters",
-        "clean, %": "accuracy on clean test images, trained without any attack; of a model that was not trained here on the images that "
+        CLEAN: "accuracy on clean test images, trained without any attack; of a model that was not trained here on the images that "
         "were attacked",
     }
     about = {name: words for name, words in about.items() if any(entry is not None for entry in facts[name])}
@@ -99,9 +108,27 @@ def of_attacks(
     rows: list[tuple[Entry, ...]] = []
     for i, pair in enumerate(models):
         known = (facts[name][i] for name in about)
-        rows.append((title(pair[0]), *known, *(cell(by_column[column][pair], column.metric) for column in chosen)))
-    blocks = tuple(names.FAMILIES[family].title if family in names.FAMILIES else family for _, family in models)
-    return Table(("model", *heads), tuple(rows), blocks, heads), more
+        rows.append((title(pair[0]), *known, *(cell(cells[column].get(pair, ()), column.metric) for column in chosen)))
+    return Table(("model", *heads), tuple(rows), tuple(block(pair) for pair in models), heads), more
+
+
+def by_column(collected: Collected, group: Group) -> dict[Column, dict[Pair, list[Found]]]:
+    """Column → model → its rows."""
+    out: dict[Column, dict[Pair, list[Found]]] = defaultdict(lambda: defaultdict(list))
+    for found in group.attacks:
+        out[column_of(collected, found)][attacked(collected, found)].append(found)
+    return {column: dict(by_model) for column, by_model in out.items()}
+
+
+def sizes(group: Group) -> dict[Pair, list[Found]]:
+    """Model → rows of how many parameters it has."""
+    return _by_model(_own(group), "parameters")
+
+
+def clean(group: Group) -> dict[Pair, list[Found]]:
+    """Model → rows of its accuracy without an attack: of its training, else as attacks found it."""
+    trained = _by_model(_own(group), "accuracy")
+    return trained | _most_inputs(found for found in group.measured if who(found) not in trained)
 
 
 def column_of(collected: Collected, found: Found) -> Column:
@@ -112,7 +139,7 @@ def column_of(collected: Collected, found: Found) -> Column:
     return Column(found.row.plugin, settings.setting(params), found.row.metric)
 
 
-def who(found: Found) -> tuple[str, str]:
+def who(found: Found) -> Pair:
     """(model, family); what was trained adversarially is a model of its own and no further seed."""
     return found.model + HARDENED * ("AdversarialClassifier" in found.run.config), found.family
 
@@ -122,13 +149,18 @@ def title(model: str) -> str:
     return names.model(model.removesuffix(HARDENED)) + HARDENED * model.endswith(HARDENED)
 
 
-def _order(pair: tuple[str, str]) -> tuple[object, ...]:
-    """Behind the same model without it."""
+def block(pair: Pair) -> str:
+    """Under which head a model stands."""
+    return names.FAMILIES[pair[1]].title if pair[1] in names.FAMILIES else pair[1]
+
+
+def order(pair: Pair) -> tuple[object, ...]:
+    """What models are sorted by; what was hardened stands behind the same model without it."""
     model, family = pair
     return (*names.order(model.removesuffix(HARDENED), family), model)
 
 
-def attacked(collected: Collected, found: Found) -> tuple[str, str]:
+def attacked(collected: Collected, found: Found) -> Pair:
     """(model, family) of whom the attack was on: of a theft the victim, where its run is here."""
     stolen = collected.victim(found) if found.row.metric == "ace" else None
     return stolen or who(found)
@@ -176,11 +208,11 @@ def _counts(found: Found) -> bool:
     return found.row.metric in MEASURES and found.row.metric != "median_distance"
 
 
-def _own(attacks: Sequence[Found], trained: Sequence[Found]) -> list[Found]:
+def _own(group: Group) -> list[Found]:
     """The trainings that the attacks were on, as far as that can be known: the same run folder, else the same protocol, else any."""
-    places, protocols = {found.place for found in attacks}, {found.row.protocol for found in attacks}
-    by_model: dict[tuple[str, str], list[Found]] = defaultdict(list)
-    for found in trained:
+    places, protocols = {found.place for found in group.attacks}, {found.row.protocol for found in group.attacks}
+    by_model: dict[Pair, list[Found]] = defaultdict(list)
+    for found in group.trained:
         by_model[who(found)].append(found)
     out = []
     for rows in by_model.values():
@@ -189,9 +221,9 @@ def _own(attacks: Sequence[Found], trained: Sequence[Found]) -> list[Found]:
     return out
 
 
-def _most_inputs(rows: Iterable[Found]) -> dict[tuple[str, str], list[Found]]:
+def _most_inputs(rows: Iterable[Found]) -> dict[Pair, list[Found]]:
     """Model → of the same weights the row of the most inputs: some attacks are on fewer than others."""
-    best: dict[tuple[str, str], dict[str, Found]] = defaultdict(dict)
+    best: dict[Pair, dict[str, Found]] = defaultdict(dict)
     for found in rows:
         own, run = best[who(found)], str(found.row.victim or found.place)
         if not found.treatment and (run not in own or (found.row.n or 0) > (own[run].row.n or 0)):
@@ -199,12 +231,12 @@ def _most_inputs(rows: Iterable[Found]) -> dict[tuple[str, str], list[Found]]:
     return {pair: list(own.values()) for pair, own in best.items()}
 
 
-def _by_model(rows: Iterable[Found], metric: str) -> dict[tuple[str, str], list[Found]]:
-    out: dict[tuple[str, str], list[Found]] = defaultdict(list)
+def _by_model(rows: Iterable[Found], metric: str) -> dict[Pair, list[Found]]:
+    out: dict[Pair, list[Found]] = defaultdict(list)
     for found in rows:
         if found.row.metric == metric and not found.treatment:
             out[who(found)].append(found)
-    return out
+    return dict(out)
 
 
 def _reduced(table: Table) -> bool:
