@@ -14,7 +14,8 @@ from typing import Any
 
 from robnas import atomic
 from robnas.errors import UserError, require
-from robnas.results import Row, Rows, versions
+from robnas.provenance import versions
+from robnas.results import Row, Rows
 from robnas.statistics import student, wilson
 from robnas.study import Outcome
 

@@ -23,7 +23,8 @@ from side_by_side import REPOSITORY, Run, check_once, check_seeds, interval, rul
 from table_of_models import KINDS, TITLES
 
 from robnas.errors import require
-from robnas.results import Row, Rows, versions
+from robnas.provenance import versions
+from robnas.results import Row, Rows
 
 PAGE = REPOSITORY / "docs" / "gradient-variance.md"
 NUMBERS = REPOSITORY / "benchmarks" / "results" / "gradient-variance-textures32.json"
