@@ -96,9 +96,12 @@ def middle(ordered: Sequence[str], models: Mapping[str, int]) -> str:
 def head(columns: Sequence[Column], of: Mapping[str, int]) -> dict[str, str]:
     """Name of each column → on hover. of: attack → settings, of those that are shown by the one in the middle."""
     out: dict[str, str] = {}
+    own: dict[str, dict[str, None]] = {}
     for column in columns:
-        own = {c.setting for c in columns if c.plugin == column.plugin}
-        label = settings.labels(own)[column.setting]
+        own.setdefault(column.plugin, {})[column.setting] = None
+    labels = {plugin: settings.labels(every) for plugin, every in own.items()}
+    for column in columns:
+        label = labels[column.plugin][column.setting]
         measure = column.measure
         unit = " ".join(filter(None, (measure.title, measure.unit, measure.worse)))
         name = f"{names.plugin(column.plugin)}{f' ({label})' if label else ''}, {unit}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +11,8 @@ from robnas.errors import UserError, require
 from robnas.report import files, provenance
 from robnas.report.changed import changes
 from robnas.report.collected import Collected
-from robnas.report.exhibit import Exhibit, Table
+from robnas.report.exhibit import Exhibit
+from robnas.report.made import made
 from robnas.report.only import only
 from robnas.report.page import Page, Section, render, slug
 from robnas.report.pictures import Pictures
@@ -27,7 +26,16 @@ def compare(first: Collected, second: Collected, out: str | Path | None = None) 
     target = Path(out) if out is not None else second.root / f"against-{slug(a)}.html"
     require(not target.is_dir(), f"--out: {target} is a folder; give a file such as {target / 'compare.html'}")
     both = [(name, own, Maker(own, silent, Pictures(apart=False))) for name, own in ((a, first), (b, second))]
-    tables = both[1][-1].several("changes", lambda: changes(first, second, a, b))
+    maker = both[1][-1]
+    tables = maker.several("changes", lambda: changes(first, second, a, b))
+    alone: list[str] = []
+
+    def find() -> Exhibit:
+        alone.extend(only(first, second, a, b))
+        return Exhibit("only", "", "", "")
+
+    failed = maker.one("only", find).missing
+    how = maker.one("made", lambda: made(first, second, a, b))
     said = tuple(f"{name}: {text}" for name, _, maker in both for section in maker.finding() for text in section.lead)
     sections = [Section("finding", "The finding", lead=said)]
     try:
@@ -35,13 +43,9 @@ def compare(first: Collected, second: Collected, out: str | Path | None = None) 
             (exhibit, files.write(exhibit, target.parent / f"{target.stem}-files", f"{target.stem}-files/")) for exhibit in tables
         )
         sections += [
-            Section("changes", "What changed", CHANGES, written),
-            Section(
-                "only",
-                "What only one has",
-                notes=tuple(only(first, second, a, b)) or ("Nothing: both have the same models, attacks and settings.",),
-            ),
-            Section("made", "How they were made", MADE, ((made(first, second, a, b), files.Written()),)),
+            Section("changes", "What changed", CHANGES if tables else NOTHING, written),
+            Section("only", "What only one has", notes=tuple(alone) or (failed or EQUAL,)),
+            Section("made", "How they were made", MADE, ((how, files.Written()),)),
         ]
         if notes := [f"{name}: {text}" for name, own, _ in both for text in provenance.notes(own)]:
             sections.append(Section("notes", "What was passed over", NOTES, notes=tuple(notes)))
@@ -59,39 +63,26 @@ def compare(first: Collected, second: Collected, out: str | Path | None = None) 
     return target, tables
 
 
-def made(first: Collected, second: Collected, a: str, b: str) -> Exhibit:
-    """Versions and commits, beside each other."""
-    found = [_versions(collected) for collected in (first, second)]
-    every = list(dict.fromkeys([*found[0], *found[1]]))
-    rows = tuple(
-        (name, found[0].get(name, "–"), found[1].get(name, "–"), "" if found[0].get(name) == found[1].get(name) else "differs")
-        for name in every
-    )
-    return Exhibit(
-        "made", "", "Made with", "Versions that rows note; of several the most frequent first.", table=Table(("what", a, b, ""), rows)
-    )
-
-
-def _versions(collected: Collected) -> dict[str, str]:
-    counted: dict[str, Counter[str]] = {}
-    for found in collected.rows:
-        for name, version in {"code": found.row.commit or "unknown", **found.row.versions}.items():
-            counted.setdefault(name, Counter())[str(version)] += 1
-    return {name: ", ".join(version for version, _ in own.most_common(4)) for name, own in counted.items()}
-
-
 def _called(first: Collected, second: Collected) -> tuple[str, str]:
-    """Their names; where those are equal their folders, or which is which."""
+    """Their names; where those are equal the ends of their folders that differ, or which is which."""
     if first.name != second.name:
         return first.name, second.name
-    folders = os.path.normpath(first.root), os.path.normpath(second.root)
-    return folders if folders[0] != folders[1] else (f"{first.name}, first", f"{second.name}, second")
+    one, other = (own.root.resolve().parts for own in (first, second))
+    if one == other:
+        return f"{first.name}, first", f"{second.name}, second"
+    same = next((i for i, (x, y) in enumerate(zip(one, other, strict=False)) if x != y), min(len(one), len(other)) - 1)
+    return str(Path(*one[same:])), str(Path(*other[same:]))
 
 
 def _facts(first: Collected, second: Collected, a: str, b: str) -> list[tuple[str, str]]:
     return [(name, f"{len(own.rows):,} rows, {len(own.models())} models") for name, own in ((a, first), (b, second))]
 
 
-CHANGES = "Numbers that both have, those first whose intervals do not overlap. A click on a head sorts by it."
+CHANGES = (
+    "Numbers of models × attacks, at every setting that both have; those first whose intervals do not overlap. What probes measured, "
+    "transfer and the paper's figures stand in each study's own report."
+)
+NOTHING = "Nothing can be compared: there is no data set and protocol that both were attacked under."
+EQUAL = "Nothing: both have the same models, and the same attacks of them with the same settings."
 BANNER = "Everything in both is reduced: it shows what changed here, not what the paper's models do at full size."
-MADE = "A change of code or of versions is a reason for numbers to change."
+MADE = "A change of code, of versions or of trainings is a reason for numbers to change."

@@ -59,12 +59,14 @@ class Table:
     """columns: heads, with units ("accuracy, %"). rows: a tuple of entries each, as long as `columns`; the first entry names the row.
 
     blocks: where there are blocks, such as families: one name a row, equal ones next to each other. about: column → on hover.
+    strips: whether a column's numbers are of one kind, so that their intervals can be drawn on one scale.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Entry, ...], ...]
     blocks: tuple[str, ...] = ()
     about: dict[str, str] = field(default_factory=dict)
+    strips: bool = True
 
     def __post_init__(self) -> None:
         wrong = [len(row) for row in self.rows if len(row) != len(self.columns)]

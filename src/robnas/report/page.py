@@ -119,7 +119,7 @@ def shown(table: Table) -> dict[str, Any]:
     """heads: [Head]; rows: [(block, [Shown])], as the template wants them."""
     columns = [[row[i] for row in table.rows] for i in range(len(table.columns))]
     numeric = [any(isinstance(entry, Cell) for entry in column) for column in columns]
-    scales = [scale(column, name) for column, name in zip(columns, table.columns, strict=True)]
+    scales = [scale(column, name) if table.strips else None for column, name in zip(columns, table.columns, strict=True)]
     heads = [_head(name, table.about.get(name, ""), n) for name, n in zip(table.columns, numeric, strict=True)]
     rows = []
     for number, row in enumerate(table.rows):

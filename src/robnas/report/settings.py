@@ -24,6 +24,24 @@ def setting(params: Mapping[str, Any]) -> str:
     return in_order(kept)
 
 
+def across(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells attacks of two studies apart: what each model of one has its own value of may differ between them as well, and one number
+    is written in one way.
+    """
+    own = {"target", "pool_data"} & {k for k, v in params.items() if not isinstance(v, Mapping)}
+    kept = {k: v for k, v in params.items() if k not in OWN or k in own}
+    return {k: _plain(v) for k, v in kept.items() if not (isinstance(v, str) and "/" in v)}
+
+
+def _plain(value: Any) -> Any:
+    """0 and 0.0 are one number, and so are 8/255 and its six digits."""
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    return int(value) if value.is_integer() else float(f"{value:.6g}")
+
+
 _WRITTEN: dict[str, str] = {}
 
 
@@ -52,7 +70,13 @@ def labels(settings: Iterable[str]) -> dict[str, str]:
 
 
 def _written(every: Iterable[Mapping[str, Any]], keys: Iterable[str]) -> list[str]:
-    return [", ".join(filter(None, (said(key, params[key]) for key in keys if key in params)))[:90] for params in every]
+    written = [", ".join(filter(None, (said(key, params[key]) for key in keys if key in params))) for params in every]
+    return [shortened(text, 90) for text in written]
+
+
+def shortened(text: str, length: int) -> str:
+    """With a sign where it is cut."""
+    return text if len(text) <= length else text[: length - 1].rstrip(", ") + "…"
 
 
 def size(text: str) -> float:
@@ -97,6 +121,8 @@ def said(name: str, value: Any) -> str:
         return f"{value} queries"
     if name in ("strategy", "replica"):
         return str(value)
-    if value is None or isinstance(value, (dict, list)):
+    if value is None:
         return ""
+    if isinstance(value, (dict, list)):
+        return shortened(f"{name.replace('_', ' ')} {json.dumps(value, default=str)}", 40)
     return f"{name.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
