@@ -14,7 +14,11 @@ from robnas.report.write import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVE = """
-addEventListener("load", () => {
+addEventListener("load", () => {  // an observer is told after those that came before it: by then the page's has looked
+  const once = new ResizeObserver(() => { once.disconnect(); setTimeout(drive); });
+  once.observe(document.querySelector("#matrix .scroll"));
+});
+function drive() {
   const out = {}, box = document.querySelector("#matrix .table"), table = box.querySelector("table");
   const rows = () => [...table.tBodies].flatMap(b => [...b.rows].filter(r => !r.classList.contains("block") && !r.hidden));
   const names = () => rows().map(r => r.cells[0].textContent);
@@ -43,7 +47,7 @@ addEventListener("load", () => {
   scroll.scrollLeft = scroll.scrollWidth; scroll.dispatchEvent(new Event("scroll")); out.right = edges();
   out.room = [box.getBoundingClientRect().width, document.querySelector("#matrix h2").getBoundingClientRect().width];
   const pre = document.createElement("pre"); pre.id = "driven"; pre.textContent = JSON.stringify(out); document.body.append(pre);
-});
+}
 """
 
 

@@ -125,6 +125,21 @@ class Trainer(LightningTrainer):
         """Another model, for an attack that needs several (shadows, targets of a transfer): as `robnas.load`."""
         return load(source)
 
+    def _run_stage(self) -> Any:
+        """Lightning leaves `on_train_start` and `on_train_end` out where a run goes on from its very last checkpoint. But what comes at the
+        end of a training, such as that weights become their average, or that a probe looks, may be what a kill has cut off.
+        """
+        before = self._through()
+        found = super()._run_stage()
+        if self.training and self.ckpt_path is not None and any(before) and self._through() == before:
+            self.fit_loop.on_run_start()
+            self.fit_loop.on_run_end()
+        return found
+
+    def _through(self) -> tuple[int, int]:
+        """Epochs and steps."""
+        return self.fit_loop.epoch_progress.current.processed, self.fit_loop.epoch_loop.total_batch_idx + 1  # type: ignore[attr-defined]
+
     @property
     def jobs(self) -> Children | None:
         """Runs robnas commands side by side, in processes that stay warm until this trainer's verb ends; a barebones trainer has none."""
